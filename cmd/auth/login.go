@@ -26,22 +26,25 @@ import (
 )
 
 type loginOptions struct {
-	args                               []string
-	profile                            ProfileFlags
-	clientSecretStdin, privateKeyStdin bool
-	clientSecretFile                   string
-	device, noBrowser, withToken       bool
-	revokeOld, switchAccount           bool
-	loginHint, prompt                  string
-	byURL                              bool // the profile is named by its API
-	challengeFile                      string
-	challenge                          *discovery.Challenge
-	timeout                            time.Duration
+	Profile           ProfileFlags
+	ClientSecretStdin bool          `flag:"client-secret-stdin" help:"read the client secret from stdin"`
+	ClientSecretFile  string        `flag:"client-secret-file" help:"read the client secret from a {FILE}"`
+	PrivateKeyStdin   bool          `flag:"private-key-stdin" help:"read the client's private key from stdin"`
+	Device            bool          `flag:"device" help:"print a code for a browser on any device"`
+	NoBrowser         bool          `flag:"no-browser" help:"print the URL; paste the redirect URL back"`
+	WithToken         bool          `flag:"with-token" help:"read a token, or a token response, from stdin"`
+	RevokeOld         bool          `flag:"revoke-old" help:"revoke the profile's current login first"`
+	SwitchAccount     bool          `flag:"switch-account" help:"replace another account's login without asking"`
+	LoginHint         string        `flag:"login-hint" help:"{ACCOUNT} to propose, such as an email address"`
+	Prompt            string        `flag:"prompt" help:"{PAGE} the server must show, such as select_account"`
+	Challenge         string        `flag:"challenge" help:"get what an API's refusal in {FILE} requires"`
+	Timeout           time.Duration `flag:"timeout" help:"{DURATION} to wait for the browser"`
+
+	challenge *discovery.Challenge
 }
 
 func NewLogin(a *app.App) *cobra.Command {
-	var opts loginOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "login [PROFILE | URL]",
 		Short: "Log in with a browser and store the login",
 		Long: `Log in to an OAuth 2.0 or OpenID Connect server, and store the login in the OS
@@ -57,25 +60,10 @@ a CI job or machine authenticates at each 'fob token', and nothing is stored.
   fob login work --issuer https://sso.example.com/realms/acme --client-id fob
   fob login api --resource https://api.example.com
   fob login svc --issuer URL --client-id svc --grant client_credentials`,
-		Args:              loginArgs(&opts),
+		Args:              checkLoginArgs,
 		ValidArgsFunction: complete.New(a).Logins,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return runLogin(cmd.Context(), a, opts) },
-	}
-	opts.profile.Register(c)
-	flags := c.Flags()
-	flags.BoolVar(&opts.clientSecretStdin, "client-secret-stdin", false, "read the client secret from stdin")
-	flags.StringVar(&opts.clientSecretFile, "client-secret-file", "", "read the client secret from a `FILE`")
-	flags.BoolVar(&opts.privateKeyStdin, "private-key-stdin", false, "read the client's private key from stdin")
-	flags.BoolVar(&opts.device, "device", false, "print a code for a browser on any device")
-	flags.BoolVar(&opts.noBrowser, "no-browser", false, "print the URL; paste the redirect URL back")
-	flags.BoolVar(&opts.withToken, "with-token", false, "read a token, or a token response, from stdin")
-	flags.BoolVar(&opts.revokeOld, "revoke-old", false, "revoke the profile's current login first")
-	flags.BoolVar(&opts.switchAccount, "switch-account", false, "replace another account's login without asking")
-	flags.StringVar(&opts.loginHint, "login-hint", "", "`ACCOUNT` to propose, such as an email address")
-	flags.StringVar(&opts.prompt, "prompt", "", "`PAGE` the server must show, such as select_account")
-	flags.StringVar(&opts.challengeFile, "challenge", "", "get what an API's refusal in `FILE` requires")
-	flags.DurationVar(&opts.timeout, "timeout", 5*time.Minute, "`DURATION` to wait for the browser")
-	flags.Lookup("timeout").DefValue = "5m"
+	}, loginOptions{Timeout: 5 * time.Minute}, runLogin)
+	c.Flags().Lookup("timeout").DefValue = "5m"
 	usage.Exclusive(c, "client-secret-stdin", "client-secret-file")
 	usage.Exclusive(c, "client-secret-stdin", "private-key-stdin", "with-token")
 	usage.Exclusive(c, "private-key-file", "private-key-stdin")
@@ -83,20 +71,18 @@ a CI job or machine authenticates at each 'fob token', and nothing is stored.
 	return c
 }
 
-// loginArgs takes a profile, or the URL of an API, whose profile is named after the host.
-func loginArgs(opts *loginOptions) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		opts.args = args
-		if len(args) != 1 || !strings.Contains(args[0], "://") {
-			return usage.AtMostProfile(cmd, args)
-		}
-		if cmd.Flags().Changed("resource") {
-			return cli.WithHint(cli.Usagef("both a URL and --resource"), "fob login NAME --resource URL")
-		}
-		opts.byURL, opts.args = true, []string{config.NameOf(args[0])}
-		return cmd.Flags().Set("resource", args[0])
+// checkLoginArgs accepts a profile, or the URL of an API, whose profile is named after the host.
+func checkLoginArgs(cmd *cobra.Command, args []string) error {
+	if !isURL(args) {
+		return usage.AtMostProfile(cmd, args)
 	}
+	if cmd.Flags().Changed("resource") {
+		return cli.WithHint(cli.Usagef("both a URL and --resource"), "fob login NAME --resource URL")
+	}
+	return cmd.Flags().Set("resource", args[0])
 }
+
+func isURL(args []string) bool { return len(args) == 1 && strings.Contains(args[0], "://") }
 
 // loginAttempt is a prepared login that only waits for the user.
 type loginAttempt struct {
@@ -121,16 +107,16 @@ func (t *loginAttempt) login(response *oauth.TokenResponse) session.Login {
 	}
 }
 
-func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
-	if opts.timeout <= 0 {
-		return cli.WithHint(cli.Usagef("--timeout is %s", opts.timeout), "write it like 90s or 5m")
+func runLogin(ctx context.Context, a *app.App, args []string, opts loginOptions) error {
+	if opts.Timeout <= 0 {
+		return cli.WithHint(cli.Usagef("--timeout is %s", opts.Timeout), "write it like 90s or 5m")
 	}
 	a.MakesConfig = true
 	var err error
-	if opts.challenge, err = app.ReadChallenge(a, opts.challengeFile); err != nil {
+	if opts.challenge, err = app.ReadChallenge(a, opts.Challenge); err != nil {
 		return err
 	}
-	p, api, err := loginProfile(ctx, a, opts)
+	p, api, err := loginProfile(ctx, a, args, opts)
 	if err != nil {
 		return err
 	}
@@ -145,10 +131,10 @@ func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
 		return cli.ForLogin(err, p.Name)
 	}
 	attempt.switchAccount = confirmSwitch(a, p.Name, opts)
-	if attempt.before, err = app.AccountElsewhere(ctx, a, attempt.profile, opts.switchAccount); err != nil {
+	if attempt.before, err = app.AccountElsewhere(ctx, a, attempt.profile, opts.SwitchAccount); err != nil {
 		return errors.Join(cli.ForProfile(err, p.Name), unregisterUnused(ctx, attempt))
 	}
-	if opts.revokeOld {
+	if opts.RevokeOld {
 		if err := revokeOld(ctx, a, attempt); err != nil {
 			return cli.ForLogin(err, p.Name)
 		}
@@ -171,10 +157,10 @@ func runLogin(ctx context.Context, a *app.App, opts loginOptions) error {
 }
 
 func checkFlow(p config.Profile, opts loginOptions) error {
-	if app.ShowsIdentity(p) && (opts.clientSecretStdin || opts.clientSecretFile != "" || opts.privateKeyStdin) {
+	if app.ShowsIdentity(p) && (opts.ClientSecretStdin || opts.ClientSecretFile != "" || opts.PrivateKeyStdin) {
 		return cli.WithHint(cli.Usagef("the grant %s stores nothing, and uses no client secret", p.Grant), "leave it out; for a private key use --private-key-file")
 	}
-	if p.Grant != "" && (opts.device || opts.withToken || opts.noBrowser) {
+	if p.Grant != "" && (opts.Device || opts.WithToken || opts.NoBrowser) {
 		return cli.WithHint(cli.Usagef("the grant %s has no interactive login", p.Grant), "leave out --device, --no-browser and --with-token, or use --grant %s", config.GrantAuthorizationCode)
 	}
 	return nil
@@ -200,11 +186,11 @@ func refusesScope(err error) bool {
 
 func runFlow(ctx context.Context, a *app.App, attempt *loginAttempt, opts loginOptions) (*session.Saved, error) {
 	switch {
-	case opts.withToken:
+	case opts.WithToken:
 		return tokenLogin(ctx, a, attempt)
 	case config.IsUnattended(attempt.profile.Grant):
 		return clientLogin(ctx, attempt)
-	case opts.device:
+	case opts.Device:
 		return deviceLogin(ctx, a, attempt, opts)
 	}
 	return browserLogin(ctx, a, attempt, opts)
@@ -228,7 +214,7 @@ func saveLoginProfile(ctx context.Context, a *app.App, attempt *loginAttempt) er
 // prepareLogin does everything that can fail before the browser opens. A registration, the
 // only visible effect at the server, comes last.
 func prepareLogin(ctx context.Context, a *app.App, p config.Profile, api *discovery.ProtectedResource, opts loginOptions) (*loginAttempt, error) {
-	s, err := chooseStorage(ctx, a, &p, opts.profile.Storage != "")
+	s, err := chooseStorage(ctx, a, &p, opts.Profile.Storage != "")
 	if err != nil {
 		return nil, err
 	}
@@ -249,14 +235,14 @@ func prepareLogin(ctx context.Context, a *app.App, p config.Profile, api *discov
 // addAccount adds which account is to log in. Consent, without which there may be no refresh
 // token, is still requested.
 func (o loginOptions) addAccount(params map[string]string) {
-	if o.loginHint != "" {
-		params["login_hint"] = o.loginHint
+	if o.LoginHint != "" {
+		params["login_hint"] = o.LoginHint
 	}
-	if o.prompt != "" {
-		if params["prompt"] == "consent" && o.prompt != "none" && !strings.Contains(o.prompt, "consent") {
-			o.prompt += " consent"
+	if o.Prompt != "" {
+		if params["prompt"] == "consent" && o.Prompt != "none" && !strings.Contains(o.Prompt, "consent") {
+			o.Prompt += " consent"
 		}
-		params["prompt"] = o.prompt
+		params["prompt"] = o.Prompt
 	}
 }
 
@@ -264,7 +250,7 @@ func (o loginOptions) addAccount(params map[string]string) {
 // may have completed it.
 func confirmSwitch(a *app.App, profile string, opts loginOptions) func(ctx context.Context, from, to session.Account) error {
 	return func(ctx context.Context, from, to session.Account) error {
-		if opts.switchAccount {
+		if opts.SwitchAccount {
 			return nil
 		}
 		before, after := accountText(from), accountText(to)

@@ -36,7 +36,7 @@ func browserLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts l
 
 	waiting, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	timeout := time.AfterFunc(opts.timeout, func() { stop(errBrowserTimeout) })
+	timeout := time.AfterFunc(opts.Timeout, func() { stop(errBrowserTimeout) })
 	defer timeout.Stop()
 	hint := time.AfterFunc(redirectHintAfter, func() {
 		a.Note("Still waiting. If the page complains about the redirect, register this redirect URI with the client, or name the registered one with --redirect-uri:\n  %s", redirect)
@@ -56,7 +56,7 @@ func browserLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts l
 		finished := attempt.login(response)
 		finished.Nonce = request.Nonce
 		finished.Switch = func(ctx context.Context, from, to session.Account) error {
-			if a.Interactive() && !opts.switchAccount {
+			if a.Interactive() && !opts.SwitchAccount {
 				restore()
 				listener.ShowQuestion()
 			}
@@ -67,7 +67,7 @@ func browserLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts l
 	}
 	err = listener.Serve(waiting, *login)
 	if err != nil && errors.Is(context.Cause(waiting), errBrowserTimeout) {
-		return nil, cli.WithHint(fmt.Errorf("%w within %s", errBrowserTimeout, opts.timeout), "try again, with a longer --timeout, or with --no-browser on a remote machine")
+		return nil, cli.WithHint(fmt.Errorf("%w within %s", errBrowserTimeout, opts.Timeout), "try again, with a longer --timeout, or with --no-browser on a remote machine")
 	}
 	return saved, err
 }
@@ -81,7 +81,7 @@ func loopbackLogin(ctx context.Context, a *app.App, attempt *loginAttempt, redir
 		return nil, err
 	}
 	login := &loopback.Login{Shown: shown, Warn: func(text string) { a.Note("%s", text) }}
-	if !opts.noBrowser && a.Getenv("FOB_NO_BROWSER") == "" && browserOf(a).IsAvailable() {
+	if !opts.NoBrowser && a.Getenv("FOB_NO_BROWSER") == "" && browserOf(a).IsAvailable() {
 		login.Launched, err = authorizationRequest(ctx, a, attempt, redirectURI)
 	}
 	return login, err
@@ -126,7 +126,7 @@ func showLogin(ctx context.Context, a *app.App, attempt *loginAttempt, login *lo
 		a.Typed = lines
 		return lines
 	}
-	a.Note("Waiting at %s for the browser to come back (%s at most, Ctrl-C to stop).", listener.RedirectURI(), cli.Roughly(opts.timeout))
+	a.Note("Waiting at %s for the browser to come back (%s at most, Ctrl-C to stop).", listener.RedirectURI(), cli.Roughly(opts.Timeout))
 	if login.Launched != nil {
 		a.Note("Opening the browser. If nothing appears, open this URL:\n\n  %s\n", login.Shown.URL())
 		unlaunched := make(chan struct{})

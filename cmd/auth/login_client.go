@@ -84,13 +84,13 @@ func register(ctx context.Context, a *app.App, attempt *loginAttempt, m *discove
 	if m.ClientIDMetadataDocumentSupported && m.IssParameterSupported && document != "" {
 		p.UseMetadataURL(document)
 	} else if m.RegistrationEndpoint == "" {
-		if err := completeClient(ctx, a, p, opts.device); err != nil {
+		if err := completeClient(ctx, a, p, opts.Device); err != nil {
 			return err
 		}
 	} else {
-		registration, err := session.RegisterClient(ctx, attempt.session.HTTP, m, p.Redirect(), opts.device)
+		registration, err := session.RegisterClient(ctx, attempt.session.HTTP, m, p.Redirect(), opts.Device)
 		if err != nil {
-			needs, _ := clientNeeds(*p, opts.device)
+			needs, _ := clientNeeds(*p, opts.Device)
 			return cli.WithHint(fmt.Errorf("register fob as a client: %w", err),
 				"register one yourself with %s, then add --client-id ID to the same command", needs)
 		}
@@ -128,7 +128,7 @@ func oauthClient(ctx context.Context, a *app.App, attempt *loginAttempt, m *disc
 	} else if err = readCredentials(ctx, a, attempt.session, full, opts, c); err != nil {
 		return nil, err
 	}
-	if opts.device && c.ClientSecret.IsZero() && needsSecret(full, false) && !needsSecret(full, true) {
+	if opts.Device && c.ClientSecret.IsZero() && needsSecret(full, false) && !needsSecret(full, true) {
 		method = oauth.AuthNone
 	}
 	if full.DPoP {
@@ -154,10 +154,10 @@ func readCredentials(ctx context.Context, a *app.App, s *session.Session, p conf
 	kept := s.Credentials(ctx)
 	var err error
 	switch {
-	case p.PrivateKeyFile != "" && !opts.privateKeyStdin:
+	case p.PrivateKeyFile != "" && !opts.PrivateKeyStdin:
 		c.ClientKey, err = s.KeyFile()
 		return cli.WithHint(err, "use a private key in PEM or as a JWK that only you can read")
-	case opts.privateKeyStdin:
+	case opts.PrivateKeyStdin:
 		if cli.IsTerminal(a.In) {
 			return cli.WithHint(cli.Usagef("--private-key-stdin on a terminal would show the key"), "pipe the key in, or use --private-key-file")
 		}
@@ -167,14 +167,14 @@ func readCredentials(ctx context.Context, a *app.App, s *session.Session, p conf
 		}
 		c.ClientKey, err = jwt.Parse(text)
 		return cli.WithHint(cli.InvalidIn("the private key on stdin", err), "give it in PEM or as a JWK")
-	case opts.clientSecretStdin:
+	case opts.ClientSecretStdin:
 		c.ClientSecret, err = a.SecretOnStdin(ctx, "Client secret:")
 		return err
-	case opts.clientSecretFile != "":
-		c.ClientSecret, err = cli.ReadSecretFile(opts.clientSecretFile)
+	case opts.ClientSecretFile != "":
+		c.ClientSecret, err = cli.ReadSecretFile(opts.ClientSecretFile)
 		return cli.WithHint(err, "pass --client-secret-file a file that contains only the secret")
 	}
-	if c.ClientSecret, c.ClientKey = kept.Secret, kept.Key; !kept.Secret.IsZero() || !kept.Key.IsZero() || !needsSecret(p, opts.device) {
+	if c.ClientSecret, c.ClientKey = kept.Secret, kept.Key; !kept.Secret.IsZero() || !kept.Key.IsZero() || !needsSecret(p, opts.Device) {
 		return nil
 	}
 	ask := func() (secret.Secret, error) { return a.AskSecret(ctx, "Client secret:") }

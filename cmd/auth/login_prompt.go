@@ -19,19 +19,19 @@ import (
 
 // loginProfile returns the profile to log in with: the stored one, or a new one from its
 // preset, with the flags applied. It asks for missing settings. The API may be nil.
-func loginProfile(ctx context.Context, a *app.App, opts loginOptions) (config.Profile, *discovery.ProtectedResource, error) {
-	p, err := startProfile(a, opts)
+func loginProfile(ctx context.Context, a *app.App, args []string, opts loginOptions) (config.Profile, *discovery.ProtectedResource, error) {
+	p, err := startProfile(a, args, opts)
 	if err != nil {
 		return p, nil, err
 	}
 	unregistered := p.ClientID == "" // no server knows its redirect URI yet
-	if err := opts.profile.apply(&p); err != nil {
+	if err := opts.Profile.apply(&p); err != nil {
 		return p, nil, err
 	}
 	if unregistered {
 		p.NameIssuer()
 	}
-	api, err := app.FollowAPI(ctx, a, &p, opts.challenge, opts.profile.given)
+	api, err := app.FollowAPI(ctx, a, &p, opts.challenge, opts.Profile.given)
 	if err != nil {
 		return p, nil, err
 	}
@@ -41,7 +41,7 @@ func loginProfile(ctx context.Context, a *app.App, opts loginOptions) (config.Pr
 	if mayRegister(p) {
 		return p, api, nil // registration is tried first
 	}
-	return p, api, completeClient(ctx, a, &p, opts.device)
+	return p, api, completeClient(ctx, a, &p, opts.Device)
 }
 
 // mayRegister reports whether to try registration at the profile's server: for a user's
@@ -50,16 +50,20 @@ func mayRegister(p config.Profile) bool {
 	return p.ClientID == "" && p.Provider == "" && p.Grant == "" && p.Issuer != ""
 }
 
-func startProfile(a *app.App, opts loginOptions) (config.Profile, error) {
+func startProfile(a *app.App, args []string, opts loginOptions) (config.Profile, error) {
 	cfg, err := a.Config()
 	if err != nil {
 		return config.Profile{}, err
 	}
-	named, err := a.Choice(opts.args)
+	byURL := isURL(args)
+	if byURL {
+		args = []string{config.NameOf(args[0])}
+	}
+	named, err := a.Choice(args)
 	if err != nil {
 		return config.Profile{}, err
 	}
-	name := cmp.Or(named.Name, opts.profile.Provider)
+	name := cmp.Or(named.Name, opts.Profile.Provider)
 	if name == "" {
 		return a.Profile(nil)
 	}
@@ -67,13 +71,13 @@ func startProfile(a *app.App, opts loginOptions) (config.Profile, error) {
 		return config.Profile{}, cli.AsUsage(err)
 	}
 	if p, ok := cfg.Profiles[name]; ok {
-		if opts.byURL && !slices.ContainsFunc(p.Resources, func(resource string) bool { return discovery.Contains(resource, opts.profile.Resources[0]) }) {
-			return p, cli.WithHint(cli.Usagef("profile %q is for another API", name), "name this one: fob login NAME --resource %s", opts.profile.Resources[0])
+		if byURL && !slices.ContainsFunc(p.Resources, func(resource string) bool { return discovery.Contains(resource, opts.Profile.Resources[0]) }) {
+			return p, cli.WithHint(cli.Usagef("profile %q is for another API", name), "name this one: fob login NAME --resource %s", opts.Profile.Resources[0])
 		}
 		p.Resources = slices.Clone(p.Resources)
 		return p, nil
 	}
-	p, flags := config.Profile{Name: name}, opts.profile
+	p, flags := config.Profile{Name: name}, opts.Profile
 	if _, ok := config.FindProvider(name); ok && flags.Provider == "" && flags.Issuer == "" && flags.TokenEndpoint == "" && len(flags.Resources) == 0 {
 		p.Provider = name
 	}

@@ -46,8 +46,8 @@ func TestI73_TheDefaultTimeoutOutlivesTheCode(t *testing.T) {
 		{false, 5 * time.Minute, time.Minute, 5 * time.Minute},
 		{true, time.Second, 15 * time.Minute, time.Second},
 	} {
-		opts := loginOptions{timeout: c.timeout}
-		opts.profile.given = func(flag string) bool { return c.given && flag == "timeout" }
+		opts := loginOptions{Timeout: c.timeout}
+		opts.Profile.given = func(flag string) bool { return c.given && flag == "timeout" }
 		if got := opts.deviceTimeout(c.life); got != c.want {
 			t.Errorf("%+v: %s", c, got)
 		}

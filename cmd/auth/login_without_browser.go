@@ -75,8 +75,8 @@ func deviceLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts lo
 		return nil, fmt.Errorf("request a device code: %w", err)
 	}
 	showCode(a, device)
-	opts.timeout = opts.deviceTimeout(device.ExpiresAt.Sub(a.Now()))
-	waiting, stop := context.WithTimeoutCause(ctx, opts.timeout, errBrowserTimeout)
+	opts.Timeout = opts.deviceTimeout(device.ExpiresAt.Sub(a.Now()))
+	waiting, stop := context.WithTimeoutCause(ctx, opts.Timeout, errBrowserTimeout)
 	defer stop()
 	stopCountdown := func() {}
 	if cli.IsTerminal(a.Err) {
@@ -88,7 +88,7 @@ func deviceLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts lo
 	stopCountdown()
 	switch {
 	case errors.Is(err, errBrowserTimeout):
-		return nil, cli.WithHint(fmt.Errorf("%w within %s", errBrowserTimeout, opts.timeout), "try again, with a longer --timeout")
+		return nil, cli.WithHint(fmt.Errorf("%w within %s", errBrowserTimeout, opts.Timeout), "try again, with a longer --timeout")
 	case errors.Is(err, oauth.ErrDeviceExpired):
 		return nil, cli.WithHint(err, "run the same command again for a new one")
 	case err != nil:
@@ -101,10 +101,10 @@ func deviceLogin(ctx context.Context, a *app.App, attempt *loginAttempt, opts lo
 // deviceTimeout is not shorter than the code's lifetime: a server may require a long
 // polling interval.
 func (o loginOptions) deviceTimeout(codeLife time.Duration) time.Duration {
-	if o.profile.given("timeout") {
-		return o.timeout
+	if o.Profile.given("timeout") {
+		return o.Timeout
 	}
-	return max(o.timeout, codeLife+time.Second)
+	return max(o.Timeout, codeLife+time.Second)
 }
 
 func showCode(a *app.App, device *oauth.DeviceAuthorization) {

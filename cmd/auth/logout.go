@@ -22,14 +22,17 @@ import (
 )
 
 type logoutOptions struct {
-	all, local, purge      bool
-	unregister, endSession bool
-	yes, dryRun            bool
+	All        bool `flag:"all" help:"log out of every profile"`
+	Local      bool `flag:"local" help:"delete the login here without revoking it"`
+	Unregister bool `flag:"unregister" help:"also remove the client that fob registered"`
+	EndSession bool `flag:"end-session" help:"open the page that signs the browser out"`
+	Purge      bool `flag:"purge" help:"also delete the settings; with --all, everything"`
+	Yes        bool `flag:"yes" help:"do not ask for confirmation"`
+	DryRun     bool `flag:"dry-run" help:"print what would be done, and do nothing"`
 }
 
 func NewLogout(a *app.App) *cobra.Command {
-	var opts logoutOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "logout [PROFILE]",
 		Short: "Revoke a login at the server and delete it here",
 		Long: `Revoke the refresh token and the access token, and delete the login from this
@@ -48,23 +51,14 @@ that signs it out. --purge deletes the settings and the registered client too;
   fob logout --all --purge`,
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runLogout(cmd.Context(), a, args, opts) },
-	}
-	flags := c.Flags()
-	flags.BoolVar(&opts.all, "all", false, "log out of every profile")
-	flags.BoolVar(&opts.local, "local", false, "delete the login here without revoking it")
-	flags.BoolVar(&opts.unregister, "unregister", false, "also remove the client that fob registered")
-	flags.BoolVar(&opts.endSession, "end-session", false, "open the page that signs the browser out")
-	flags.BoolVar(&opts.purge, "purge", false, "also delete the settings; with --all, everything")
-	flags.BoolVar(&opts.yes, "yes", false, "do not ask for confirmation")
-	flags.BoolVar(&opts.dryRun, "dry-run", false, "print what would be done, and do nothing")
+	}, logoutOptions{}, runLogout)
 	usage.Exclusive(c, "local", "unregister")
 	usage.Exclusive(c, "local", "end-session")
 	return c
 }
 
 func runLogout(ctx context.Context, a *app.App, args []string, opts logoutOptions) error {
-	profiles, err := selectProfiles(a, args, opts.all)
+	profiles, err := selectProfiles(a, args, opts.All)
 	if err != nil {
 		return err
 	}
@@ -72,15 +66,15 @@ func runLogout(ctx context.Context, a *app.App, args []string, opts logoutOption
 	if err != nil {
 		return err
 	}
-	if opts.purge {
+	if opts.Purge {
 		err = checkPurge(ctx, a, cfg, profiles, opts)
-	} else if !opts.all && len(args) == 0 && !opts.yes && !opts.dryRun {
+	} else if !opts.All && len(args) == 0 && !opts.Yes && !opts.DryRun {
 		err = confirmUnnamed(ctx, a, cfg)
 	}
 	if err != nil {
 		return err
 	}
-	if !opts.all {
+	if !opts.All {
 		_, err := logout(ctx, a, cfg, profiles[0], opts)
 		return err
 	}
@@ -91,8 +85,8 @@ func runLogout(ctx context.Context, a *app.App, args []string, opts logoutOption
 		left = left || !gone
 		failed.Of(p.Name, err)
 	}
-	if opts.purge {
-		failed = append(failed, purgeAll(ctx, a, cfg, left, opts.dryRun)...)
+	if opts.Purge {
+		failed = append(failed, purgeAll(ctx, a, cfg, left, opts.DryRun)...)
 	}
 	return failed.Err()
 }
@@ -133,9 +127,9 @@ func selectProfiles(a *app.App, names []string, all bool) ([]config.Profile, err
 // whatever the server's response.
 func logout(ctx context.Context, a *app.App, cfg *config.Config, p config.Profile, opts logoutOptions) (gone bool, err error) {
 	provider, _ := config.FindProvider(p.Provider)
-	revokes := !opts.local && provider.Revocation != config.RevokesNothing
+	revokes := !opts.Local && provider.Revocation != config.RevokesNothing
 	warnGrantMates(a, cfg, p, provider, revokes)
-	if opts.dryRun {
+	if opts.DryRun {
 		a.Note("%s: would %s.", p.Name, logoutPlan(revokes, opts))
 		return true, nil
 	}
@@ -148,7 +142,7 @@ func logout(ctx context.Context, a *app.App, cfg *config.Config, p config.Profil
 	default:
 		gone, err = forgetLogin(ctx, a, p, provider, opts)
 	}
-	if opts.all && opts.purge && revokes { // whatever the server's response, nothing is left
+	if opts.All && opts.Purge && revokes { // whatever the server's response, nothing is left
 		if err != nil {
 			a.Warn(fmt.Sprintf("%s: %s%s", p.Name, sanitize.Line(err.Error()), revokeByHandHint(provider)))
 		}
@@ -156,7 +150,7 @@ func logout(ctx context.Context, a *app.App, cfg *config.Config, p config.Profil
 			gone, err = forgetLogin(ctx, a, p, provider, opts)
 		}
 	}
-	if !gone || !opts.purge || opts.all { // --all --purge removes the whole configuration
+	if !gone || !opts.Purge || opts.All { // --all --purge removes the whole configuration
 		return gone, err
 	}
 	return gone, errors.Join(err, config.RemoveProfile(cfg.Paths.Config, p.Name))
@@ -184,14 +178,14 @@ func forgetLogin(ctx context.Context, a *app.App, p config.Profile, provider con
 	if err := s.Forget(ctx); err != nil {
 		return false, cli.ForProfile(err, p.Name)
 	}
-	if registered && !opts.purge { // the next login registers another one
+	if registered && !opts.Purge { // the next login registers another one
 		p.ClientID = ""
 		if err := a.SaveProfile(p); err != nil {
 			return true, err
 		}
 	}
 	a.Note("%s: deleted here, not revoked at the server.", p.Name)
-	if !opts.local {
+	if !opts.Local {
 		a.Note("%s offers no revocation: revoke the login at %s", provider.Title, provider.RevokeAt)
 	}
 	return true, nil
@@ -204,8 +198,8 @@ func endLogin(ctx context.Context, a *app.App, p config.Profile, provider config
 	}
 	s.Current = func() error { return a.StillIn(s.Store, p.Name) }
 	status := s.Status(ctx)
-	unregister := (opts.unregister || opts.purge) && status.Registered
-	if opts.unregister && !status.Registered && status.State != session.StateUnreadable {
+	unregister := (opts.Unregister || opts.Purge) && status.Registered
+	if opts.Unregister && !status.Registered && status.State != session.StateUnreadable {
 		a.Note("%s: fob did not register its client; nothing to remove at the server.", p.Name)
 	}
 	page := s.EndSessionURL(ctx)
@@ -228,7 +222,7 @@ func endLogin(ctx context.Context, a *app.App, p config.Profile, provider config
 		page = withoutClientID(page) // the client was removed
 	}
 	endSession(ctx, a, page, opts)
-	if unregister && gone && !opts.purge {
+	if unregister && gone && !opts.Purge {
 		p.ClientID = ""
 		err = a.SaveProfile(p)
 	}
@@ -250,10 +244,10 @@ func withoutClientID(page string) string {
 // Connect RP-Initiated Logout).
 func endSession(ctx context.Context, a *app.App, page string, opts logoutOptions) {
 	switch {
-	case page == "" && opts.endSession:
+	case page == "" && opts.EndSession:
 		a.Note("The server has no page that signs the browser out.")
 	case page == "":
-	case opts.endSession && browserOf(a).IsAvailable():
+	case opts.EndSession && browserOf(a).IsAvailable():
 		a.Note("Opening the page that signs the browser out:\n  %s", page)
 		openBrowser(ctx, a, page)
 	default:
@@ -266,10 +260,10 @@ func logoutPlan(revokes bool, opts logoutOptions) string {
 	if revokes {
 		plan = "revoke the refresh token and the access token at the server, then delete the login here"
 	}
-	if revokes && (opts.unregister || opts.purge) {
+	if revokes && (opts.Unregister || opts.Purge) {
 		plan += ", and remove the client if fob has registered it"
 	}
-	if opts.purge {
+	if opts.Purge {
 		plan += ", with the profile's settings"
 	}
 	return plan

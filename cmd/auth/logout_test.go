@@ -21,10 +21,10 @@ func TestLogoutPlan(t *testing.T) {
 		not     []string
 	}{
 		{true, logoutOptions{}, []string{"revoke the refresh token and the access token", "delete the login"}, []string{"client", "settings"}},
-		{false, logoutOptions{local: true}, []string{"delete the login here", "revoke nothing"}, []string{"client", "settings"}},
-		{true, logoutOptions{unregister: true}, []string{"revoke the refresh", "remove the client"}, []string{"settings"}},
-		{true, logoutOptions{purge: true}, []string{"revoke the refresh", "remove the client", "settings"}, nil},
-		{false, logoutOptions{purge: true}, []string{"revoke nothing", "settings"}, []string{"client"}},
+		{false, logoutOptions{Local: true}, []string{"delete the login here", "revoke nothing"}, []string{"client", "settings"}},
+		{true, logoutOptions{Unregister: true}, []string{"revoke the refresh", "remove the client"}, []string{"settings"}},
+		{true, logoutOptions{Purge: true}, []string{"revoke the refresh", "remove the client", "settings"}, nil},
+		{false, logoutOptions{Purge: true}, []string{"revoke nothing", "settings"}, []string{"client"}},
 	} {
 		plan := logoutPlan(test.revokes, test.opts)
 		for _, want := range test.want {

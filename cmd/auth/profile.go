@@ -30,25 +30,21 @@ login NAME' creates one; these commands show and change it.`,
 }
 
 func newProfileListCmd(a *app.App) *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:     "list",
 		Short:   "List the profiles",
 		Long:    "List the profiles. A star marks the default.\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
 		Example: "  fob profile list --json",
 		Args:    usage.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return listProfiles(a, asJSON) },
-	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return c
+	}, usage.JSONFlag{}, listProfiles)
 }
 
-func listProfiles(a *app.App, asJSON bool) error {
+func listProfiles(_ context.Context, a *app.App, _ []string, opts usage.JSONFlag) error {
 	cfg, err := a.Config()
 	if err != nil {
 		return err
 	}
-	if asJSON {
+	if opts.JSON {
 		all := []map[string]any{}
 		for _, name := range cfg.Names() {
 			_, shown := shownSettings(cfg, cfg.Profiles[name])
@@ -98,21 +94,17 @@ func settingRow(name string, value any) []string {
 }
 
 func newProfileShowCmd(a *app.App) *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:               "show [PROFILE]",
 		Short:             "Show a profile's settings",
 		Long:              "Show a profile's settings, with those of its preset.\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
 		Example:           "  fob profile show work",
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-		RunE:              func(_ *cobra.Command, args []string) error { return showProfile(a, args, asJSON) },
-	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return c
+	}, usage.JSONFlag{}, showProfile)
 }
 
-func showProfile(a *app.App, args []string, asJSON bool) error {
+func showProfile(_ context.Context, a *app.App, args []string, opts usage.JSONFlag) error {
 	cfg, err := a.Config()
 	if err != nil {
 		return err
@@ -122,7 +114,7 @@ func showProfile(a *app.App, args []string, asJSON bool) error {
 		return err
 	}
 	names, shown := shownSettings(cfg, p)
-	if asJSON {
+	if opts.JSON {
 		return a.PrintJSON(shown)
 	}
 	var rows [][]string
@@ -132,10 +124,13 @@ func showProfile(a *app.App, args []string, asJSON bool) error {
 	return a.PrintTable(cli.WithoutEmptyValues(rows))
 }
 
+type setOptions struct {
+	Profile ProfileFlags
+	Default bool `flag:"default" help:"make this the default profile"`
+}
+
 func newProfileSetCmd(a *app.App) *cobra.Command {
-	var flags ProfileFlags
-	var asDefault bool
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "set PROFILE",
 		Short: "Change a profile's settings",
 		Long: `Change a profile's settings in config.toml. Comments and order are preserved. An
@@ -147,22 +142,16 @@ client, log in again.
   fob profile set work --default`,
 		Args:              usage.OneProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runProfileSet(cmd.Context(), a, args, flags, asDefault)
-		},
-	}
-	flags.Register(c)
-	c.Flags().BoolVar(&asDefault, "default", false, "make this the default profile")
-	return c
+	}, setOptions{}, runProfileSet)
 }
 
-func runProfileSet(ctx context.Context, a *app.App, args []string, flags ProfileFlags, asDefault bool) error {
+func runProfileSet(ctx context.Context, a *app.App, args []string, opts setOptions) error {
 	before, err := a.Profile(args)
 	if err != nil {
 		return err
 	}
 	after := before
-	if err := flags.apply(&after); err != nil {
+	if err := opts.Profile.apply(&after); err != nil {
 		return err
 	}
 	cfg, err := a.Config()
@@ -175,12 +164,12 @@ func runProfileSet(ctx context.Context, a *app.App, args []string, flags Profile
 	if err := a.SaveProfile(after); err != nil {
 		return err
 	}
-	if asDefault {
+	if opts.Default {
 		if err := config.Edit(cfg.Paths.Config, func(c *config.Config) { c.Default = after.Name }); err != nil {
 			return err
 		}
 	}
-	noteChanges(a, before, after, asDefault)
+	noteChanges(a, before, after, opts.Default)
 	if after.Redirect() != before.Redirect() {
 		a.Note("Register this redirect URI with the client, in place of the old one:\n  %s", after.Redirect())
 	}
@@ -302,8 +291,7 @@ func checkLoggedOut(ctx context.Context, a *app.App, p config.Profile) error {
 }
 
 func newProfileProvidersCmd(a *app.App) *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "providers",
 		Short: "List the presets for known providers",
 		Long: `List the presets for 'fob login NAME': the server, the login flows, whether the
@@ -313,18 +301,15 @@ redirect URI, {issuer} is a hash of the issuer: 'fob login NAME' prints it.
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
 		Example: "  fob profile providers",
 		Args:    usage.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return listProviders(a, asJSON) },
-	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return c
+	}, usage.JSONFlag{}, listProviders)
 }
 
-func listProviders(a *app.App, asJSON bool) error {
+func listProviders(_ context.Context, a *app.App, _ []string, opts usage.JSONFlag) error {
 	providers := config.Providers()
 	for i, p := range providers {
 		providers[i].RedirectURI = p.Redirect()
 	}
-	if asJSON {
+	if opts.JSON {
 		return a.PrintJSON(providers)
 	}
 	rows := [][]string{{"NAME", "FLOWS", "SECRET", "REDIRECT URI", "SERVER", "LOGOUT REVOKES", "KNOWN"}}

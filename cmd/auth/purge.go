@@ -17,7 +17,7 @@ import (
 // confirmation.
 func checkPurge(ctx context.Context, a *app.App, cfg *config.Config, profiles []config.Profile, opts logoutOptions) error {
 	what := ""
-	if opts.all {
+	if opts.All {
 		if err := checkPeppers(ctx, a, cfg); err != nil {
 			return err
 		}
@@ -28,7 +28,7 @@ func checkPurge(ctx context.Context, a *app.App, cfg *config.Config, profiles []
 	} else {
 		what = "the settings of " + profiles[0].Name
 	}
-	if opts.dryRun || opts.yes {
+	if opts.DryRun || opts.Yes {
 		return nil
 	}
 	unasked := cli.WithHint(cli.Usagef("--purge deletes %s", what), "preview it with --dry-run, then add --yes")

@@ -14,9 +14,12 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
+type refreshOptions struct {
+	All bool `flag:"all" help:"refresh every login"`
+}
+
 func NewRefresh(a *app.App) *cobra.Command {
-	var all bool
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "refresh [PROFILE...]",
 		Short: "Refresh logins before they expire",
 		Long: `Refresh logins now, for instance from cron: many servers end a login that is not
@@ -28,21 +31,18 @@ skips profiles without a login, and logins that cannot be refreshed.
   fob refresh --all`,
 		Args:              func(_ *cobra.Command, args []string) error { return usage.CheckNames(args) },
 		ValidArgsFunction: complete.New(a).MoreProfiles,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runRefresh(cmd.Context(), a, args, all) },
-	}
-	c.Flags().BoolVar(&all, "all", false, "refresh every login")
-	return c
+	}, refreshOptions{}, runRefresh)
 }
 
-func runRefresh(ctx context.Context, a *app.App, args []string, all bool) error {
-	profiles, err := selectProfiles(a, args, all)
+func runRefresh(ctx context.Context, a *app.App, args []string, opts refreshOptions) error {
+	profiles, err := selectProfiles(a, args, opts.All)
 	if err != nil {
 		return err
 	}
 	if len(profiles) == 1 {
-		return cli.ForProfile(refresh(ctx, a, profiles[0], all), profiles[0].Name)
+		return cli.ForProfile(refresh(ctx, a, profiles[0], opts.All), profiles[0].Name)
 	}
-	errs := app.ForEach(ctx, a, profiles, func(a *app.App, p config.Profile) error { return refresh(ctx, a, p, all) })
+	errs := app.ForEach(ctx, a, profiles, func(a *app.App, p config.Profile) error { return refresh(ctx, a, p, opts.All) })
 	var failed cli.Failures
 	for i, p := range profiles {
 		failed.Of(p.Name, errs[i])

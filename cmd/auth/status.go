@@ -20,12 +20,12 @@ import (
 )
 
 type statusOptions struct {
-	json, check bool
+	usage.JSONFlag
+	Check bool `flag:"check" help:"refresh the login at its server, or try its token"`
 }
 
 func NewStatus(a *app.App) *cobra.Command {
-	var opts statusOptions
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "status [PROFILE]",
 		Short: "Show the logins and how long they last",
 		Long: `Show all logins, or one in detail, without network access. A star marks the default
@@ -41,11 +41,7 @@ exits with 0, unless none can be read.
   fob status work --check`,
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runStatus(cmd.Context(), a, args, opts) },
-	}
-	c.Flags().BoolVar(&opts.json, "json", false, "print JSON")
-	c.Flags().BoolVar(&opts.check, "check", false, "refresh the login at its server, or try its token")
-	return c
+	}, statusOptions{}, runStatus)
 }
 
 func runStatus(ctx context.Context, a *app.App, args []string, opts statusOptions) error {
@@ -65,7 +61,7 @@ func runStatus(ctx context.Context, a *app.App, args []string, opts statusOption
 		return err
 	}
 	status.Select(unnamedProfile(a, cfg))
-	if opts.json {
+	if opts.JSON {
 		err = a.PrintJSON(status)
 	} else {
 		err = printStatus(a, status)
@@ -88,7 +84,7 @@ func listStatus(ctx context.Context, a *app.App, cfg *config.Config, opts status
 		status.Select(unnamed)
 		all = append(all, status)
 	}
-	if opts.json {
+	if opts.JSON {
 		return errors.Join(a.PrintJSON(all), unreadable(all))
 	}
 	noteExpiringSecrets(a, cfg)
@@ -183,7 +179,7 @@ func tryAtServer(ctx context.Context, a *app.App, s *session.Session) (*session.
 
 // statusOf returns the status of a profile's login, with --check after querying its server.
 func statusOf(ctx context.Context, a *app.App, cfg *config.Config, p config.Profile, opts statusOptions) (app.LoginStatus, error) {
-	if !opts.check {
+	if !opts.Check {
 		return app.LocalStatus(ctx, a, cfg, p)
 	}
 	token, failure := checkAtServer(ctx, a, p)

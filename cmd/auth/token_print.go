@@ -27,18 +27,18 @@ import (
 
 func printToken(a *app.App, token *session.Token, opts tokenOptions) error {
 	value := token.Value
-	if opts.idToken {
+	if opts.IDToken {
 		value = token.IDToken
 	}
-	if opts.mask {
+	if opts.Mask {
 		maskInLog(a, value)
 	}
 	var err error
 	switch {
-	case opts.inspect:
-		return printInspection(a, value, opts.json)
-	case opts.json:
-		err = a.PrintJSON(newTokenJSON(token, opts.idToken))
+	case opts.Inspect:
+		return printInspection(a, value, opts.JSON)
+	case opts.JSON:
+		err = a.PrintJSON(newTokenJSON(token, opts.IDToken))
 	default:
 		_, err = fmt.Fprint(a.Out.Raw(), tokenText(token.Type, value.Reveal(), opts))
 	}
@@ -47,14 +47,14 @@ func printToken(a *app.App, token *session.Token, opts tokenOptions) error {
 
 func tokenText(tokenType, value string, opts tokenOptions) string {
 	switch {
-	case opts.header:
+	case opts.Header:
 		return fmt.Sprintf("Authorization: %s %s\n", tokenType, value)
-	case opts.curlConfig:
+	case opts.CurlConfig:
 		return cli.CurlHeader("Authorization", tokenType+" "+value)
-	case opts.netrc != "":
-		return cli.NetrcLine(opts.netrc, cli.NetrcLogin, value)
-	case opts.env != "":
-		return cli.ExportLine(opts.shell, opts.env, value)
+	case opts.Netrc != "":
+		return cli.NetrcLine(opts.Netrc, cli.NetrcLogin, value)
+	case opts.Env != "":
+		return cli.ExportLine(opts.Shell, opts.Env, value)
 	}
 	return value + "\n"
 }
@@ -62,19 +62,19 @@ func tokenText(tokenType, value string, opts tokenOptions) string {
 // checkTokenForm rejects values that would change the format of the printed line.
 func checkTokenForm(opts tokenOptions) error {
 	switch {
-	case opts.env != "" && !dotenv.IsName(opts.env):
-		return cli.WithHint(cli.Usagef("invalid variable name %q", sanitize.Line(opts.env)), "use letters, digits and _, and do not start with a digit")
-	case !slices.Contains(cli.Shells, opts.shell):
-		return cli.WithHint(cli.Usagef("unknown shell %q", sanitize.Line(opts.shell)), "choose one of %s", strings.Join(cli.Shells, ", "))
-	case opts.netrc != "" && strings.Trim(strings.ToLower(opts.netrc), "abcdefghijklmnopqrstuvwxyz0123456789.-") != "":
-		return cli.WithHint(cli.Usagef("invalid host %q", sanitize.Line(opts.netrc)), "write it without scheme, port and path: --netrc api.example.com")
+	case opts.Env != "" && !dotenv.IsName(opts.Env):
+		return cli.WithHint(cli.Usagef("invalid variable name %q", sanitize.Line(opts.Env)), "use letters, digits and _, and do not start with a digit")
+	case !slices.Contains(cli.Shells, opts.Shell):
+		return cli.WithHint(cli.Usagef("unknown shell %q", sanitize.Line(opts.Shell)), "choose one of %s", strings.Join(cli.Shells, ", "))
+	case opts.Netrc != "" && strings.Trim(strings.ToLower(opts.Netrc), "abcdefghijklmnopqrstuvwxyz0123456789.-") != "":
+		return cli.WithHint(cli.Usagef("invalid host %q", sanitize.Line(opts.Netrc)), "write it without scheme, port and path: --netrc api.example.com")
 	}
 	return nil
 }
 
 // printBound prints the headers of one request with a token bound to a key (RFC 9449 §7.1).
 // It tries again if another process replaces the token before its proof is created.
-func printBound(ctx context.Context, a *app.App, p config.Profile, want session.TokenOptions, opts tokenOptions) error {
+func printBound(ctx context.Context, a *app.App, p config.Profile, want session.TokenOptions, url string, opts tokenOptions) error {
 	const tries = 3
 	for try := 1; ; try++ {
 		token, err := a.Token(ctx, p, want)
@@ -88,7 +88,7 @@ func printBound(ctx context.Context, a *app.App, p config.Profile, want session.
 		if err != nil {
 			return err
 		}
-		proof, err := s.Proof(ctx, token, want.Target, opts.dpopMethod, opts.dpopURL, opts.dpopNonce)
+		proof, err := s.Proof(ctx, token, want.Target, opts.DPoP, url, opts.DPoPNonce)
 		if errors.Is(err, session.ErrReplaced) && try < tries {
 			want.ForceRefresh = false
 			continue
@@ -96,7 +96,7 @@ func printBound(ctx context.Context, a *app.App, p config.Profile, want session.
 		if err != nil {
 			return err
 		}
-		if opts.mask {
+		if opts.Mask {
 			maskInLog(a, token.Value)
 		}
 		_, err = fmt.Fprintf(a.Out.Raw(), "Authorization: %s %s\nDPoP: %s\n", token.Type, token.Value.Reveal(), proof)

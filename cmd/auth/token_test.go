@@ -73,17 +73,18 @@ func TestToken_Options(t *testing.T) {
 
 func TestToken_MinTTL(t *testing.T) {
 	minute, hour := time.Minute, time.Hour
+	none, all := func(string) bool { return false }, func(string) bool { return true }
 	for name, test := range map[string]struct {
 		opts tokenOptions
 		env  string
 		want *time.Duration
 		err  string
 	}{
-		"neither":               {tokenOptions{minTTL: minute}, "", nil, ""},
-		"the flag":              {tokenOptions{minTTL: minute, minTTLGiven: true}, "1h", &minute, ""},
-		"the variable":          {tokenOptions{minTTL: minute}, "1h", &hour, ""},
-		"a variable without it": {tokenOptions{}, "60", nil, "FOB_MIN_TTL is not a duration"},
-		"a negative variable":   {tokenOptions{}, "-1m", nil, "a token cannot be "},
+		"neither":               {tokenOptions{MinTTL: minute, Given: none}, "", nil, ""},
+		"the flag":              {tokenOptions{MinTTL: minute, Given: all}, "1h", &minute, ""},
+		"the variable":          {tokenOptions{MinTTL: minute, Given: none}, "1h", &hour, ""},
+		"a variable without it": {tokenOptions{Given: none}, "60", nil, "FOB_MIN_TTL is not a duration"},
+		"a negative variable":   {tokenOptions{Given: none}, "-1m", nil, "a token cannot be "},
 	} {
 		got, err := tokenRequest(cmdtest.New(t, "", "FOB_MIN_TTL="+test.env).App, test.opts)
 		checkUsage(t, name, err, test.err, "")

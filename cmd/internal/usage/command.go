@@ -20,7 +20,8 @@ import (
 // A flag's field has the tags flag:"NAME" or flag:"NAME,SHORTHAND", and help, which has the
 // value's name in braces. What is in the field is the default. RefuseEmpty applies to a field
 // with the tag empty:"refused", and Exclusive to each flag that the tag not names. The tag
-// values lists the only values of a flag. Embedded structs may have further flags.
+// values lists the only values of a flag. Embedded structs may have further flags, and a FlagSet
+// adds its own.
 func Command[A, O any](a A, c *cobra.Command, options O, run func(ctx context.Context, a A, args []string, options O) error, exits ...int) *cobra.Command {
 	if len(exits) > 0 {
 		c.Long += "\n\n" + ExitHelp(exits...)
@@ -29,6 +30,9 @@ func Command[A, O any](a A, c *cobra.Command, options O, run func(ctx context.Co
 	c.RunE = func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), a, args, options) }
 	return c
 }
+
+// FlagSet is a field of an options struct whose flags are in a table of its own.
+type FlagSet interface{ Register(c *cobra.Command) }
 
 // Given reports whether a flag was given. Command sets a field of this type.
 type Given func(flag string) bool
@@ -40,6 +44,10 @@ func addFlags(c *cobra.Command, options reflect.Value) {
 			addFlags(c, value)
 		}
 		if !field.IsExported() || field.Anonymous {
+			continue
+		}
+		if set, ok := value.Addr().Interface().(FlagSet); ok {
+			set.Register(c)
 			continue
 		}
 		name, short, _ := strings.Cut(field.Tag.Get("flag"), ",")
