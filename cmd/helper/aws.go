@@ -24,11 +24,13 @@ import (
 )
 
 type awsOptions struct {
-	role     credhelper.WebIdentity
-	region   string
-	endpoint string
-	token    string
-	fresh    bool
+	RoleARN     string        `flag:"role-arn" empty:"refused" help:"the {ARN} of the role"`
+	SessionName string        `flag:"session-name" empty:"refused" help:"session {NAME} in AWS's logs (default fob-PROFILE)"`
+	Duration    time.Duration `flag:"duration" help:"{DURATION} of the credentials, 15m to 12h"`
+	Region      string        `flag:"region" empty:"refused" help:"{REGION} of the token service"`
+	Endpoint    string        `flag:"endpoint" empty:"refused" help:"{URL} of the token service (AWS_ENDPOINT_URL_STS)"`
+	Fresh       bool          `flag:"fresh" help:"request new credentials even if cached ones are valid"`
+	tokenFlag
 }
 
 // awsReserve is how long printed credentials remain valid: the AWS CLIs request new ones
@@ -36,8 +38,7 @@ type awsOptions struct {
 const awsReserve = 5 * time.Minute
 
 func newHelperAWSCmd(a *app.App) *cobra.Command {
-	var opts awsOptions
-	c := &cobra.Command{
+	return completeToken(usage.Command(a, &cobra.Command{
 		Use:   "aws [PROFILE] --role-arn ARN",
 		Short: "Print AWS credentials for the AWS CLI and SDKs",
 		Long: `Print temporary credentials of a role, as a credential_process. Configure it in ~/.aws/config:
@@ -55,18 +56,7 @@ The region is --region, else AWS_REGION or AWS_DEFAULT_REGION.
   fob helper aws --role-arn arn:aws:iam::123456789012:role/ops --duration 1h`,
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runHelperAWS(cmd.Context(), a, args, opts) },
-	}
-	flags := c.Flags()
-	flags.StringVar(&opts.role.RoleARN, "role-arn", "", "the `ARN` of the role")
-	flags.StringVar(&opts.role.SessionName, "session-name", "", "session `NAME` in AWS's logs (default fob-PROFILE)")
-	flags.DurationVar(&opts.role.Duration, "duration", 0, "`DURATION` of the credentials, 15m to 12h")
-	flags.StringVar(&opts.region, "region", "", "`REGION` of the token service")
-	flags.StringVar(&opts.endpoint, "endpoint", "", "`URL` of the token service (AWS_ENDPOINT_URL_STS)")
-	flags.BoolVar(&opts.fresh, "fresh", false, "request new credentials even if cached ones are valid")
-	addTokenFlag(c, &opts.token)
-	usage.RefuseEmpty(c, "role-arn", "session-name", "region", "endpoint")
-	return c
+	}, awsOptions{tokenFlag: tokenFlag{tokenID}}, runHelperAWS))
 }
 
 func runHelperAWS(ctx context.Context, a *app.App, args []string, opts awsOptions) error {
@@ -74,17 +64,17 @@ func runHelperAWS(ctx context.Context, a *app.App, args []string, opts awsOption
 	if err != nil {
 		return err
 	}
-	endpoint, err := checkAWS(a, &opts, p)
+	role, endpoint, err := checkAWS(a, opts, p)
 	if err != nil {
 		return err
 	}
 	fetch := func(ctx context.Context) (secret.Secret, time.Time, error) {
-		c, err := credential(ctx, a, p, opts.token)
+		c, err := credential(ctx, a, p, opts.Token)
 		if err != nil {
 			return secret.Secret{}, time.Time{}, err
 		}
-		opts.role.Token = c.Token
-		return assumeRole(ctx, a, p, endpoint, opts.role)
+		role.Token = c.Token
+		return assumeRole(ctx, a, p, endpoint, role)
 	}
 	login, err := storedLogin(a, p)
 	if err != nil {
@@ -94,8 +84,8 @@ func runHelperAWS(ctx context.Context, a *app.App, args []string, opts awsOption
 	if login == nil {
 		credentials, _, err = fetch(ctx)
 	} else {
-		key := fmt.Sprintf("aws\n%s\n%s\n%s\n%s\n%s", endpoint, opts.role.RoleARN, opts.role.SessionName, opts.role.Duration, opts.token)
-		credentials, err = login.RoleCredentials(ctx, session.Role{Key: key, MinTTL: awsReserve, ForceRefresh: opts.fresh, Fetch: fetch})
+		key := fmt.Sprintf("aws\n%s\n%s\n%s\n%s\n%s", endpoint, role.RoleARN, role.SessionName, role.Duration, opts.Token)
+		credentials, err = login.RoleCredentials(ctx, session.Role{Key: key, MinTTL: awsReserve, ForceRefresh: opts.Fresh, Fetch: fetch})
 	}
 	if err != nil {
 		return cli.ForProfile(err, p.Name)
@@ -103,22 +93,22 @@ func runHelperAWS(ctx context.Context, a *app.App, args []string, opts awsOption
 	return credhelper.WriteAWS(a.Out.Raw(), credentials)
 }
 
-func checkAWS(a *app.App, opts *awsOptions, p config.Profile) (endpoint string, err error) {
-	if err := checkTokenKind(opts.token); err != nil {
-		return "", err
+func checkAWS(a *app.App, opts awsOptions, p config.Profile) (role credhelper.WebIdentity, endpoint string, err error) {
+	if err := checkTokenKind(opts.Token); err != nil {
+		return role, "", err
 	}
-	if opts.role.RoleARN == "" {
-		return "", cli.WithHint(cli.Usagef("--role-arn is required"), "name the role: 'fob helper aws %s --role-arn arn:aws:iam::ACCOUNT:role/NAME'", p.Name)
+	if opts.RoleARN == "" {
+		return role, "", cli.WithHint(cli.Usagef("--role-arn is required"), "name the role: 'fob helper aws %s --role-arn arn:aws:iam::ACCOUNT:role/NAME'", p.Name)
 	}
-	opts.role.SessionName = cmp.Or(opts.role.SessionName, credhelper.SessionName(p.Name))
-	if err := opts.role.Check(); err != nil {
-		return "", cli.WithHint(cli.AsUsage(err), "use --role-arn arn:aws:iam::ACCOUNT:role/NAME; see 'fob helper aws --help'")
+	role = credhelper.WebIdentity{RoleARN: opts.RoleARN, SessionName: cmp.Or(opts.SessionName, credhelper.SessionName(p.Name)), Duration: opts.Duration}
+	if err := role.Check(); err != nil {
+		return role, "", cli.WithHint(cli.AsUsage(err), "use --role-arn arn:aws:iam::ACCOUNT:role/NAME; see 'fob helper aws --help'")
 	}
-	if endpoint = cmp.Or(opts.endpoint, a.Getenv("AWS_ENDPOINT_URL_STS")); endpoint != "" {
-		return endpoint, cli.WithHint(cli.InvalidIn("--endpoint", oauth.CheckURL(endpoint)), "use an https URL; http is only for loopback addresses")
+	if endpoint = cmp.Or(opts.Endpoint, a.Getenv("AWS_ENDPOINT_URL_STS")); endpoint != "" {
+		return role, endpoint, cli.WithHint(cli.InvalidIn("--endpoint", oauth.CheckURL(endpoint)), "use an https URL; http is only for loopback addresses")
 	}
-	endpoint, err = opts.role.Endpoint(cmp.Or(opts.region, a.Getenv("AWS_REGION"), a.Getenv("AWS_DEFAULT_REGION")))
-	return endpoint, cli.WithHint(cli.AsUsage(err), "set --region, such as eu-central-1")
+	endpoint, err = role.Endpoint(cmp.Or(opts.Region, a.Getenv("AWS_REGION"), a.Getenv("AWS_DEFAULT_REGION")))
+	return role, endpoint, cli.WithHint(cli.AsUsage(err), "set --region, such as eu-central-1")
 }
 
 // assumeRole sends the request. The client's certificate is only for the issuer.

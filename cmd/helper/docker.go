@@ -22,7 +22,7 @@ const DockerProgram = "docker-credential-fob"
 var dockerOperations = []string{"get", "store", "erase", "list", "version"}
 
 func newHelperDockerCmd(a *app.App) *cobra.Command {
-	c := &cobra.Command{
+	return &cobra.Command{
 		Use:   "docker get|store|erase|list|version",
 		Short: "Print registry credentials for docker",
 		Long: `Speak the protocol of docker's credential helpers, also for podman, buildah, crane and
@@ -44,7 +44,6 @@ needed, since fob stores logins, not passwords.
 		Args:      oneOf(dockerOperations),
 		RunE:      func(cmd *cobra.Command, args []string) error { return runHelperDocker(cmd.Context(), a, args[0]) },
 	}
-	return c
 }
 
 // PurgeDocker removes docker's link to fob for a purge. Another program of that name stays.

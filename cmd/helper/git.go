@@ -18,9 +18,12 @@ import (
 
 var gitOperations = []string{"get", "store", "erase", "capability"}
 
+type gitOptions struct {
+	Profile string `flag:"profile" empty:"refused" help:"use only this {PROFILE}"`
+}
+
 func newHelperGitCmd(a *app.App) *cobra.Command {
-	var profile string
-	c := &cobra.Command{
+	return completeProfile(a, usage.Command(a, &cobra.Command{
 		Use:   "git get|store|erase|capability",
 		Short: "Print credentials for git",
 		Long: `Speak git's credential protocol. git runs this command itself after
@@ -38,19 +41,15 @@ the login is stored already.
   printf 'protocol=https\nhost=git.example.com\n\n' | git credential fill`,
 		ValidArgs: gitOperations,
 		Args:      oneOf(gitOperations),
-		RunE:      func(cmd *cobra.Command, args []string) error { return runHelperGit(cmd.Context(), a, args[0], profile) },
-	}
-	addProfileFlag(a, c, &profile, "use only this `PROFILE`")
-	return c
+	}, gitOptions{}, runHelperGit))
 }
 
-// addProfileFlag adds --profile, for commands whose arguments are another program's.
-func addProfileFlag(a *app.App, c *cobra.Command, profile *string, text string) {
-	c.Flags().StringVar(profile, "profile", "", text)
-	usage.RefuseEmpty(c, "profile")
+// completeProfile completes --profile, of commands whose arguments are another program's.
+func completeProfile(a *app.App, c *cobra.Command) *cobra.Command {
 	_ = c.RegisterFlagCompletionFunc("profile", func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
 		return complete.New(a).Profiles(cmd, nil, word)
 	})
+	return c
 }
 
 func oneOf(known []string) cobra.PositionalArgs {
@@ -66,7 +65,8 @@ func gitHosts() hosts {
 	return hosts{"git_hosts", usage.HintHost, usage.URLPlace, func(p config.Profile) ([]string, string) { return p.GitHosts, p.GitUsername }}
 }
 
-func runHelperGit(ctx context.Context, a *app.App, operation, profile string) error {
+func runHelperGit(ctx context.Context, a *app.App, args []string, opts gitOptions) error {
+	operation := args[0]
 	switch operation {
 	case "capability":
 		return credhelper.CapabilitiesOfGit(a.Out.Raw())
@@ -77,7 +77,7 @@ func runHelperGit(ctx context.Context, a *app.App, operation, profile string) er
 	if err != nil {
 		return inputHint(err, "git")
 	}
-	rule, err := gitHosts().rule(a, profile, asked.Place, asked.Username)
+	rule, err := gitHosts().rule(a, opts.Profile, asked.Place, asked.Username)
 	switch {
 	case rule == nil && (err == nil || operation == "erase"):
 		return err

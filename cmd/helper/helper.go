@@ -128,10 +128,14 @@ func accessFor(ctx context.Context, a *app.App, rule *credhelper.Rule) (credhelp
 	return c, err
 }
 
-// addTokenFlag adds --token, for consumers that trust the issuer itself.
-func addTokenFlag(c *cobra.Command, kind *string) {
-	c.Flags().StringVar(kind, "token", tokenID, "token `KIND`: id or access")
+// tokenFlag is --token, for consumers that trust the issuer itself.
+type tokenFlag struct {
+	Token string `flag:"token" help:"token {KIND}: id or access"`
+}
+
+func completeToken(c *cobra.Command) *cobra.Command {
 	_ = c.RegisterFlagCompletionFunc("token", cobra.FixedCompletions([]string{tokenID, tokenAccess}, cobra.ShellCompDirectiveNoFileComp))
+	return c
 }
 
 func checkTokenKind(kind string) error {

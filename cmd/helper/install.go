@@ -17,15 +17,20 @@ import (
 	"github.com/fobcli/fob/internal/sanitize"
 )
 
+// placeOptions are where fob is installed or uninstalled.
+type placeOptions struct {
+	Global bool `flag:"global" help:"in your own git configuration (the default)"`
+	Local  bool `flag:"local" help:"in the repository of the working directory"`
+	DryRun bool `flag:"dry-run" help:"print the commands without running them"`
+}
+
 type installOptions struct {
-	profile       string
-	global, local bool
-	dryRun        bool
+	placeOptions
+	Profile string `flag:"profile" empty:"refused" help:"only the hosts of this {PROFILE}"`
 }
 
 func newHelperInstallCmd(a *app.App) *cobra.Command {
-	var opts installOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "install git",
 		Short: "Use fob in git or an MCP client",
 		Long: `With git: add fob to git's configuration for each host of the profiles (git_hosts, see
@@ -39,17 +44,14 @@ replace it, uninstall fob first.
   fob helper install git --dry-run`,
 		ValidArgs: []string{"git"},
 		Args:      oneOf([]string{"git", "mcp"}),
-		RunE:      func(cmd *cobra.Command, _ []string) error { return runInstallGit(cmd.Context(), a, opts) },
-	}
-	opts.register(c)
-	addProfileFlag(a, c, &opts.profile, "only the hosts of this `PROFILE`")
+	}, installOptions{}, runInstallGit)
+	usage.Exclusive(c, "global", "local")
 	c.AddCommand(newInstallMCPCmd(a))
-	return c
+	return completeProfile(a, c)
 }
 
 func newHelperUninstallCmd(a *app.App) *cobra.Command {
-	var opts installOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "uninstall git",
 		Short: "Remove fob from git's configuration",
 		Long: `Remove what 'fob helper install git' has added, even if the profiles have changed.
@@ -59,26 +61,18 @@ Other helpers stay.
 		Example:   "  fob helper uninstall git",
 		ValidArgs: []string{"git"},
 		Args:      oneOf([]string{"git"}),
-		RunE:      func(cmd *cobra.Command, _ []string) error { return runUninstallGit(cmd.Context(), a, opts) },
-	}
-	opts.register(c)
+	}, placeOptions{}, runUninstallGit)
+	usage.Exclusive(c, "global", "local")
 	return c
 }
 
-func (o *installOptions) register(c *cobra.Command) {
-	c.Flags().BoolVar(&o.global, "global", false, "in your own git configuration (the default)")
-	c.Flags().BoolVar(&o.local, "local", false, "in the repository of the working directory")
-	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "print the commands without running them")
-	usage.Exclusive(c, "global", "local")
-}
-
-func runInstallGit(ctx context.Context, a *app.App, opts installOptions) error {
-	rules, err := gitHosts().rules(a, opts.profile)
+func runInstallGit(ctx context.Context, a *app.App, _ []string, opts installOptions) error {
+	rules, err := gitHosts().rules(a, opts.Profile)
 	if err != nil {
 		return err
 	}
 	for _, r := range rules {
-		if _, err := gitHosts().rule(a, opts.profile, r.Place, r.Username); err != nil {
+		if _, err := gitHosts().rule(a, opts.Profile, r.Place, r.Username); err != nil {
 			return err
 		}
 	}
@@ -89,11 +83,11 @@ func runInstallGit(ctx context.Context, a *app.App, opts installOptions) error {
 	if err != nil {
 		return err
 	}
-	git, err := newGitConfig(a, opts)
+	git, err := newGitConfig(a, opts.placeOptions)
 	if err != nil {
 		return err
 	}
-	if err := git.Install(ctx, rules, filepath.ToSlash(self), opts.profile); err != nil {
+	if err := git.Install(ctx, rules, filepath.ToSlash(self), opts.Profile); err != nil {
 		if used, ok := errors.AsType[*credhelper.UsedError](err); ok {
 			return cli.WithHint(cli.AsUsage(err), "to replace it, run 'fob helper uninstall git %s', then this command again", used.Scope)
 		}
@@ -101,7 +95,7 @@ func runInstallGit(ctx context.Context, a *app.App, opts installOptions) error {
 	}
 	if git.Changes == 0 {
 		a.Note("git uses fob already.")
-	} else if !opts.dryRun {
+	} else if !opts.DryRun {
 		a.Note("git now uses fob; 'fob helper uninstall git' undoes this.")
 	}
 	others, err := git.OtherHelpers(ctx)
@@ -111,7 +105,7 @@ func runInstallGit(ctx context.Context, a *app.App, opts installOptions) error {
 	return gitHint(err)
 }
 
-func runUninstallGit(ctx context.Context, a *app.App, opts installOptions) error {
+func runUninstallGit(ctx context.Context, a *app.App, _ []string, opts placeOptions) error {
 	git, err := newGitConfig(a, opts)
 	if err != nil {
 		return err
@@ -121,7 +115,7 @@ func runUninstallGit(ctx context.Context, a *app.App, opts installOptions) error
 		return gitHint(err)
 	case git.Changes == 0:
 		a.Note("git does not use fob.")
-	case !opts.dryRun:
+	case !opts.DryRun:
 		a.Note("git no longer uses fob.")
 	}
 	return nil
@@ -129,7 +123,7 @@ func runUninstallGit(ctx context.Context, a *app.App, opts installOptions) error
 
 // PurgeGit uninstalls fob for a purge. Without git there is nothing to do.
 func PurgeGit(ctx context.Context, a *app.App, dryRun bool) {
-	git, err := newGitConfig(a, installOptions{dryRun: dryRun})
+	git, err := newGitConfig(a, placeOptions{DryRun: dryRun})
 	if err == nil {
 		if dryRun {
 			git.DryRun = func([]string) error { return nil }
@@ -147,10 +141,10 @@ func PurgeGit(ctx context.Context, a *app.App, dryRun bool) {
 	}
 }
 
-func newGitConfig(a *app.App, opts installOptions) (*credhelper.GitConfig, error) {
+func newGitConfig(a *app.App, opts placeOptions) (*credhelper.GitConfig, error) {
 	environ, err := a.ChildEnviron(false, nil)
-	git := &credhelper.GitConfig{Local: opts.local, Environ: environ}
-	if opts.dryRun {
+	git := &credhelper.GitConfig{Local: opts.Local, Environ: environ}
+	if opts.DryRun {
 		git.DryRun = func(args []string) error { return printGitCommand(a, args) }
 	}
 	return git, err

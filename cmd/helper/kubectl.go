@@ -15,13 +15,12 @@ import (
 )
 
 type kubectlOptions struct {
-	servers []string
-	token   string
+	Servers []string `flag:"server" empty:"refused" help:"print tokens only for the cluster at this {URL}; repeatable"`
+	tokenFlag
 }
 
 func newHelperKubectlCmd(a *app.App) *cobra.Command {
-	var opts kubectlOptions
-	c := &cobra.Command{
+	return completeToken(usage.Command(a, &cobra.Command{
 		Use:   "kubectl [PROFILE]",
 		Short: "Print a token for kubectl",
 		Long: `Print an ExecCredential (client.authentication.k8s.io/v1 or v1beta1) for kubectl and
@@ -47,16 +46,11 @@ clusters get it, and kubectl must name the cluster and verify its certificate.
   fob profile set work --kubernetes-server https://k8s.example.com:6443`,
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runHelperKubectl(cmd.Context(), a, args, opts) },
-	}
-	c.Flags().StringArrayVar(&opts.servers, "server", nil, "print tokens only for the cluster at this `URL`; repeatable")
-	addTokenFlag(c, &opts.token)
-	usage.RefuseEmpty(c, "server")
-	return c
+	}, kubectlOptions{tokenFlag: tokenFlag{tokenID}}, runHelperKubectl))
 }
 
 func runHelperKubectl(ctx context.Context, a *app.App, args []string, opts kubectlOptions) error {
-	if err := checkTokenKind(opts.token); err != nil {
+	if err := checkTokenKind(opts.Token); err != nil {
 		return err
 	}
 	asked, err := credhelper.ReadExecInfo(a.Getenv(credhelper.ExecInfo))
@@ -67,10 +61,10 @@ func runHelperKubectl(ctx context.Context, a *app.App, args []string, opts kubec
 	if err != nil {
 		return err
 	}
-	if err := checkCluster(asked, p, opts.servers); err != nil {
+	if err := checkCluster(asked, p, opts.Servers); err != nil {
 		return err
 	}
-	c, err := credential(ctx, a, p, opts.token)
+	c, err := credential(ctx, a, p, opts.Token)
 	if err != nil {
 		return err
 	}

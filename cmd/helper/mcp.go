@@ -54,13 +54,13 @@ func runHelperMCP(ctx context.Context, a *app.App, args []string) error {
 }
 
 type mcpOptions struct {
-	client, url string
-	dryRun      bool
+	Client string `flag:"client" help:"{CLIENT}: claude-code or codex"`
+	URL    string `flag:"url" help:"{URL} of the server (default: the profile's resource)"`
+	DryRun bool   `flag:"dry-run" help:"print what would be added to the client's file"`
 }
 
 func newInstallMCPCmd(a *app.App) *cobra.Command {
-	var opts mcpOptions
-	c := &cobra.Command{
+	c := usage.Command(a, &cobra.Command{
 		Use:   "mcp [PROFILE] --client CLIENT",
 		Short: "Use fob in an MCP client",
 		Long: `Add a server, named after the profile, to the user's settings of Claude Code or Codex,
@@ -73,28 +73,24 @@ remove PROFILE'.
   fob helper install mcp work --client claude-code --url https://mcp.example.com`,
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-		RunE:              func(_ *cobra.Command, args []string) error { return runInstallMCP(a, args, opts) },
-	}
-	c.Flags().StringVar(&opts.client, "client", "", "`CLIENT`: claude-code or codex")
-	c.Flags().StringVar(&opts.url, "url", "", "`URL` of the server (default: the profile's resource)")
-	c.Flags().BoolVar(&opts.dryRun, "dry-run", false, "print what would be added to the client's file")
+	}, mcpOptions{}, runInstallMCP)
 	_ = c.RegisterFlagCompletionFunc("client", cobra.FixedCompletions([]string{"claude-code", "codex"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
 var errUnchanged = errors.New("unchanged")
 
-func runInstallMCP(a *app.App, args []string, opts mcpOptions) error {
-	client, known := credhelper.MCPClients()[opts.client]
+func runInstallMCP(_ context.Context, a *app.App, args []string, opts mcpOptions) error {
+	client, known := credhelper.MCPClients()[opts.Client]
 	if !known {
-		text := cmp.Or(cli.TextIf(opts.client == "", "--client is required"), fmt.Sprintf("unknown client %q", opts.client))
+		text := cmp.Or(cli.TextIf(opts.Client == "", "--client is required"), fmt.Sprintf("unknown client %q", opts.Client))
 		return cli.WithHint(cli.Usagef("%s", text), "use --client claude-code or codex; for others see 'fob proxy --help'")
 	}
 	p, err := a.Profile(args)
 	if err != nil {
 		return err
 	}
-	url := cmp.Or(append([]string{opts.url}, p.Resources...)...)
+	url := cmp.Or(append([]string{opts.URL}, p.Resources...)...)
 	if err := oauth.CheckURL(url); err != nil {
 		return cli.WithHint(cli.Usagef("the server of profile %q: %s", p.Name, err), "name it: --url https://api.example.com/mcp")
 	}
@@ -110,32 +106,32 @@ func runInstallMCP(a *app.App, args []string, opts mcpOptions) error {
 	var added []byte
 	change := func(text []byte) (changed []byte, err error) {
 		changed, added, err = client.Add(text, p.Name, url, mcpCommand(a, self, p.Name))
-		if err == nil && (opts.dryRun || added == nil) {
+		if err == nil && (opts.DryRun || added == nil) {
 			err = errUnchanged
 		}
 		return changed, err
 	}
-	if !opts.dryRun {
+	if !opts.DryRun {
 		err = os.MkdirAll(filepath.Dir(path), 0o700)
 	}
 	if err == nil {
 		err = atomicfile.Replace(path, maxMCPFile, change)
 	}
-	if opts.dryRun && errors.Is(err, fs.ErrNotExist) { // its folder
+	if opts.DryRun && errors.Is(err, fs.ErrNotExist) { // its folder
 		_, err = change(nil)
 	}
 	switch {
 	case errors.Is(err, credhelper.ErrOtherServer):
-		return cli.WithHint(fmt.Errorf("%s: %w", path, err), "to replace it, run '%s mcp remove %s' first", strings.TrimSuffix(opts.client, "-code"), p.Name)
+		return cli.WithHint(fmt.Errorf("%s: %w", path, err), "to replace it, run '%s mcp remove %s' first", strings.TrimSuffix(opts.Client, "-code"), p.Name)
 	case errors.Is(err, errUnchanged) && added == nil:
-		a.Note("%s already uses fob for the server %s.", opts.client, p.Name)
+		a.Note("%s already uses fob for the server %s.", opts.Client, p.Name)
 	case errors.Is(err, errUnchanged):
 		a.Note("would add this to %s:", path)
 		return a.Out.Print(sanitize.Lines(string(added)) + "\n")
 	case err != nil:
-		return cli.WithHint(fmt.Errorf("%s: %w", path, err), "add the server with %s itself, and 'fob helper mcp %s' as its helper", opts.client, p.Name)
+		return cli.WithHint(fmt.Errorf("%s: %w", path, err), "add the server with %s itself, and 'fob helper mcp %s' as its helper", opts.Client, p.Name)
 	default:
-		a.Note("%s now uses fob for the server %s.", opts.client, p.Name)
+		a.Note("%s now uses fob for the server %s.", opts.Client, p.Name)
 	}
 	return nil
 }
