@@ -28,11 +28,11 @@ import (
 type loginOptions struct {
 	Profile           ProfileFlags
 	ClientSecretStdin bool          `flag:"client-secret-stdin" help:"read the client secret from stdin"`
-	ClientSecretFile  string        `flag:"client-secret-file" help:"read the client secret from a {FILE}"`
-	PrivateKeyStdin   bool          `flag:"private-key-stdin" help:"read the client's private key from stdin"`
-	Device            bool          `flag:"device" help:"print a code for a browser on any device"`
+	ClientSecretFile  string        `flag:"client-secret-file" not:"client-secret-stdin" help:"read the client secret from a {FILE}"`
+	PrivateKeyStdin   bool          `flag:"private-key-stdin" not:"client-secret-stdin private-key-file" help:"read the client's private key from stdin"`
+	Device            bool          `flag:"device" not:"no-browser with-token" help:"print a code for a browser on any device"`
 	NoBrowser         bool          `flag:"no-browser" help:"print the URL; paste the redirect URL back"`
-	WithToken         bool          `flag:"with-token" help:"read a token, or a token response, from stdin"`
+	WithToken         bool          `flag:"with-token" not:"client-secret-stdin private-key-stdin no-browser" help:"read a token, or a token response, from stdin"`
 	RevokeOld         bool          `flag:"revoke-old" help:"revoke the profile's current login first"`
 	SwitchAccount     bool          `flag:"switch-account" help:"replace another account's login without asking"`
 	LoginHint         string        `flag:"login-hint" help:"{ACCOUNT} to propose, such as an email address"`
@@ -64,10 +64,6 @@ a CI job or machine authenticates at each 'fob token', and nothing is stored.
 		ValidArgsFunction: complete.New(a).Logins,
 	}, loginOptions{Timeout: 5 * time.Minute}, runLogin)
 	c.Flags().Lookup("timeout").DefValue = "5m"
-	usage.Exclusive(c, "client-secret-stdin", "client-secret-file")
-	usage.Exclusive(c, "client-secret-stdin", "private-key-stdin", "with-token")
-	usage.Exclusive(c, "private-key-file", "private-key-stdin")
-	usage.Exclusive(c, "no-browser", "with-token", "device")
 	return c
 }
 

@@ -24,15 +24,15 @@ import (
 type logoutOptions struct {
 	All        bool `flag:"all" help:"log out of every profile"`
 	Local      bool `flag:"local" help:"delete the login here without revoking it"`
-	Unregister bool `flag:"unregister" help:"also remove the client that fob registered"`
-	EndSession bool `flag:"end-session" help:"open the page that signs the browser out"`
+	Unregister bool `flag:"unregister" not:"local" help:"also remove the client that fob registered"`
+	EndSession bool `flag:"end-session" not:"local" help:"open the page that signs the browser out"`
 	Purge      bool `flag:"purge" help:"also delete the settings; with --all, everything"`
 	Yes        bool `flag:"yes" help:"do not ask for confirmation"`
 	DryRun     bool `flag:"dry-run" help:"print what would be done, and do nothing"`
 }
 
 func NewLogout(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "logout [PROFILE]",
 		Short: "Revoke a login at the server and delete it here",
 		Long: `Revoke the refresh token and the access token, and delete the login from this
@@ -52,9 +52,6 @@ that signs it out. --purge deletes the settings and the registered client too;
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
 	}, logoutOptions{}, runLogout)
-	usage.Exclusive(c, "local", "unregister")
-	usage.Exclusive(c, "local", "end-session")
-	return c
 }
 
 func runLogout(ctx context.Context, a *app.App, args []string, opts logoutOptions) error {

@@ -18,25 +18,25 @@ import (
 type tokenOptions struct {
 	MinTTL       time.Duration `flag:"min-ttl" help:"minimum {DURATION} that the token remains valid"`
 	ForceRefresh bool          `flag:"force-refresh" help:"refresh even if the cached token is valid"`
-	Scopes       []string      `flag:"scope" empty:"refused" help:"request only these {SCOPES}"`
+	Scopes       []string      `flag:"scope" empty:"refused" not:"challenge" help:"request only these {SCOPES}"`
 	Resource     string        `flag:"resource" empty:"refused" help:"request a token for the API at this {URL}"`
 	Challenge    string        `flag:"challenge" help:"print one that satisfies an API's refusal in {FILE}"`
 	IDToken      bool          `flag:"id-token" help:"print the OpenID Connect id_token instead"`
-	Inspect      bool          `flag:"inspect" help:"print the claims of a JWT, not the token"`
-	Header       bool          `flag:"header" help:"print an Authorization header, for curl -H @-"`
-	CurlConfig   bool          `flag:"curl-config" help:"print a configuration for curl -K -"`
-	Netrc        string        `flag:"netrc" empty:"refused" help:"print a line of a .netrc for this {HOST}"`
-	Env          string        `flag:"env" empty:"refused" help:"print the command that sets this {VARIABLE} in a shell"`
-	Shell        string        `flag:"shell" help:"the {SHELL} of --env: sh, fish, powershell"`
+	Inspect      bool          `flag:"inspect" not:"header curl-config netrc env" help:"print the claims of a JWT, not the token"`
+	Header       bool          `flag:"header" not:"id-token" help:"print an Authorization header, for curl -H @-"`
+	CurlConfig   bool          `flag:"curl-config" not:"header id-token" help:"print a configuration for curl -K -"`
+	Netrc        string        `flag:"netrc" empty:"refused" not:"header curl-config id-token" help:"print a line of a .netrc for this {HOST}"`
+	Env          string        `flag:"env" empty:"refused" not:"header curl-config netrc" help:"print the command that sets this {VARIABLE} in a shell"`
+	Shell        string        `flag:"shell" values:"sh fish powershell" help:"the {SHELL} of --env: sh, fish, powershell"`
 	Mask         bool          `flag:"mask" help:"have the CI system mask the token in its log"`
-	DPoP         string        `flag:"dpop" help:"print the headers of one request: {METHOD} URL"`
+	DPoP         string        `flag:"dpop" not:"header curl-config netrc env inspect json challenge scope id-token" help:"print the headers of one request: {METHOD} URL"`
 	DPoPNonce    string        `flag:"dpop-nonce" help:"{NONCE} that the API requires"`
-	usage.JSONFlag
-	Given usage.Given
+	JSON         bool          `flag:"json" not:"header curl-config netrc env" help:"print JSON"`
+	Given        usage.Given
 }
 
 func NewToken(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "token [PROFILE]",
 		Short: "Print a fresh access token",
 		Long: `Print an access token that is valid for at least --min-ttl, and nothing else. fob
@@ -57,14 +57,6 @@ FOB_REFRESH_TOKEN_<PROFILE> take precedence over the stored login.
 		Args:              checkTokenArgs,
 		ValidArgsFunction: complete.New(a).Profiles,
 	}, tokenOptions{MinTTL: session.DefaultMinTTL, Shell: cli.DefaultShell()}, runToken)
-	usage.Exclusive(c, "header", "curl-config", "netrc", "env", "json")
-	usage.Exclusive(c, "header", "curl-config", "netrc", "env", "inspect", "dpop")
-	usage.Exclusive(c, "json", "dpop")
-	usage.Exclusive(c, "challenge", "scope", "dpop")
-	usage.Exclusive(c, "id-token", "header", "curl-config", "netrc")
-	_ = c.RegisterFlagCompletionFunc("shell", cobra.FixedCompletions(cli.Shells, cobra.ShellCompDirectiveNoFileComp))
-	usage.Exclusive(c, "id-token", "dpop")
-	return c
 }
 
 // checkTokenArgs accepts a profile, and with --dpop the URL of a request after it.

@@ -38,7 +38,7 @@ type awsOptions struct {
 const awsReserve = 5 * time.Minute
 
 func newHelperAWSCmd(a *app.App) *cobra.Command {
-	return completeToken(usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "aws [PROFILE] --role-arn ARN",
 		Short: "Print AWS credentials for the AWS CLI and SDKs",
 		Long: `Print temporary credentials of a role, as a credential_process. Configure it in ~/.aws/config:
@@ -56,7 +56,7 @@ The region is --region, else AWS_REGION or AWS_DEFAULT_REGION.
   fob helper aws --role-arn arn:aws:iam::123456789012:role/ops --duration 1h`,
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-	}, awsOptions{tokenFlag: tokenFlag{tokenID}}, runHelperAWS))
+	}, awsOptions{tokenFlag: tokenFlag{tokenID}}, runHelperAWS)
 }
 
 func runHelperAWS(ctx context.Context, a *app.App, args []string, opts awsOptions) error {

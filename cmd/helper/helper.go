@@ -130,12 +130,7 @@ func accessFor(ctx context.Context, a *app.App, rule *credhelper.Rule) (credhelp
 
 // tokenFlag is --token, for consumers that trust the issuer itself.
 type tokenFlag struct {
-	Token string `flag:"token" help:"token {KIND}: id or access"`
-}
-
-func completeToken(c *cobra.Command) *cobra.Command {
-	_ = c.RegisterFlagCompletionFunc("token", cobra.FixedCompletions([]string{tokenID, tokenAccess}, cobra.ShellCompDirectiveNoFileComp))
-	return c
+	Token string `flag:"token" values:"id access" help:"token {KIND}: id or access"`
 }
 
 func checkTokenKind(kind string) error {

@@ -20,7 +20,7 @@ import (
 // placeOptions are where fob is installed or uninstalled.
 type placeOptions struct {
 	Global bool `flag:"global" help:"in your own git configuration (the default)"`
-	Local  bool `flag:"local" help:"in the repository of the working directory"`
+	Local  bool `flag:"local" not:"global" help:"in the repository of the working directory"`
 	DryRun bool `flag:"dry-run" help:"print the commands without running them"`
 }
 
@@ -45,13 +45,12 @@ replace it, uninstall fob first.
 		ValidArgs: []string{"git"},
 		Args:      oneOf([]string{"git", "mcp"}),
 	}, installOptions{}, runInstallGit)
-	usage.Exclusive(c, "global", "local")
 	c.AddCommand(newInstallMCPCmd(a))
 	return completeProfile(a, c)
 }
 
 func newHelperUninstallCmd(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "uninstall git",
 		Short: "Remove fob from git's configuration",
 		Long: `Remove what 'fob helper install git' has added, even if the profiles have changed.
@@ -62,8 +61,6 @@ Other helpers stay.
 		ValidArgs: []string{"git"},
 		Args:      oneOf([]string{"git"}),
 	}, placeOptions{}, runUninstallGit)
-	usage.Exclusive(c, "global", "local")
-	return c
 }
 
 func runInstallGit(ctx context.Context, a *app.App, _ []string, opts installOptions) error {

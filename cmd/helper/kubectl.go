@@ -20,7 +20,7 @@ type kubectlOptions struct {
 }
 
 func newHelperKubectlCmd(a *app.App) *cobra.Command {
-	return completeToken(usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "kubectl [PROFILE]",
 		Short: "Print a token for kubectl",
 		Long: `Print an ExecCredential (client.authentication.k8s.io/v1 or v1beta1) for kubectl and
@@ -46,7 +46,7 @@ clusters get it, and kubectl must name the cluster and verify its certificate.
   fob profile set work --kubernetes-server https://k8s.example.com:6443`,
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
-	}, kubectlOptions{tokenFlag: tokenFlag{tokenID}}, runHelperKubectl))
+	}, kubectlOptions{tokenFlag: tokenFlag{tokenID}}, runHelperKubectl)
 }
 
 func runHelperKubectl(ctx context.Context, a *app.App, args []string, opts kubectlOptions) error {

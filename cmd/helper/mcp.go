@@ -54,13 +54,13 @@ func runHelperMCP(ctx context.Context, a *app.App, args []string) error {
 }
 
 type mcpOptions struct {
-	Client string `flag:"client" help:"{CLIENT}: claude-code or codex"`
+	Client string `flag:"client" values:"claude-code codex" help:"{CLIENT}: claude-code or codex"`
 	URL    string `flag:"url" help:"{URL} of the server (default: the profile's resource)"`
 	DryRun bool   `flag:"dry-run" help:"print what would be added to the client's file"`
 }
 
 func newInstallMCPCmd(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "mcp [PROFILE] --client CLIENT",
 		Short: "Use fob in an MCP client",
 		Long: `Add a server, named after the profile, to the user's settings of Claude Code or Codex,
@@ -74,8 +74,6 @@ remove PROFILE'.
 		Args:              usage.AtMostProfile,
 		ValidArgsFunction: complete.New(a).Profiles,
 	}, mcpOptions{}, runInstallMCP)
-	_ = c.RegisterFlagCompletionFunc("client", cobra.FixedCompletions([]string{"claude-code", "codex"}, cobra.ShellCompDirectiveNoFileComp))
-	return c
 }
 
 var errUnchanged = errors.New("unchanged")
