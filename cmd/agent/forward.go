@@ -17,7 +17,7 @@ import (
 )
 
 type agentForwardOptions struct {
-	Profiles []string `flag:"profile" help:"provide tokens of this {PROFILE}; repeatable"`
+	Profiles []string `flag:"profile" empty:"refused" help:"provide tokens of this {PROFILE}; repeatable"`
 	Confirm  bool     `flag:"confirm" help:"confirm each token"`
 }
 
@@ -50,9 +50,6 @@ func runAgentForward(ctx context.Context, a *app.App, args []string, opts agentF
 		return cli.WithHint(cli.Usagef("--profile is required"), "name the profiles for the other machine: --profile work")
 	}
 	for _, name := range opts.Profiles {
-		if name == "" {
-			return cli.WithHint(cli.Usagef("--profile is empty"), "give it a value; in a script, check that the variable is set")
-		}
 		if _, err := a.Profile([]string{name}); err != nil {
 			return err
 		}

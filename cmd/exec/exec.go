@@ -25,7 +25,6 @@ type execOptions struct {
 	usage.ReferenceFlags
 	identityFlag
 	Mask bool `flag:"mask" help:"replace tokens and secrets in the output by ***"`
-	argv []string
 }
 
 type identityFlag struct {
@@ -61,20 +60,22 @@ program then has no terminal.
   fob exec --env STRIPE_KEY=secret/stripe/prod -- ./shop
   fob exec --env-file .env.fob -- make deploy
   fob exec --mask --env TOKEN=token/work -- sh -c 'echo $TOKEN'`,
-	}, execOptions{}, func(ctx context.Context, a *app.App, args []string, opts execOptions) error {
-		opts.argv = args
-		return execFailed(runExec(ctx, a, opts))
-	})
-	c.SetFlagErrorFunc(wrongExecFlag)
+	}, execOptions{}, runExec)
 	c.Flags().SetInterspersed(false)
+	return withExecStatus(c)
+}
+
+// withExecStatus makes the failures of a command that runs a program exit with 125.
+func withExecStatus(c *cobra.Command) *cobra.Command {
+	run := c.RunE
+	c.RunE = func(cmd *cobra.Command, args []string) error { return execFailed(run(cmd, args)) }
+	c.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return execFailed(usage.WrongFlag(cmd, err)) })
 	return c
 }
 
 // execExitHelp lists the exit statuses of a command that exits as its program does.
 const execExitHelp = `Exit statuses: those of the program; 125 fob failed, or was called wrongly,
   126 the program cannot be run, 127 the program was not found`
-
-func wrongExecFlag(cmd *cobra.Command, err error) error { return execFailed(usage.WrongFlag(cmd, err)) }
 
 func execFailed(err error) error {
 	if err == nil || errors.As(err, new(*cli.StatusError)) || errors.As(err, new(*cli.SilentStatus)) {
@@ -83,11 +84,11 @@ func execFailed(err error) error {
 	return cli.WithStatus(err, exitExecFailed)
 }
 
-func runExec(ctx context.Context, a *app.App, opts execOptions) error {
-	if len(opts.argv) == 0 {
+func runExec(ctx context.Context, a *app.App, argv []string, opts execOptions) error {
+	if len(argv) == 0 {
 		return cli.WithHint(cli.Usagef("no program to run"), "run 'fob exec --env NAME=token/PROFILE -- COMMAND'")
 	}
-	path, err := findProgram(opts.argv[0])
+	path, err := findProgram(argv[0])
 	if err != nil {
 		return err
 	}
@@ -104,9 +105,9 @@ func runExec(ctx context.Context, a *app.App, opts execOptions) error {
 		return err
 	}
 	if !opts.Mask && canReplaceProcess {
-		return replaceProcess(path, opts.argv, environ)
+		return replaceProcess(path, argv, environ)
 	}
-	return runChild(ctx, a, path, opts, environ, secrets)
+	return runChild(ctx, a, path, argv, opts.Mask, environ, secrets)
 }
 
 // findProgram looks a program up as a shell does, but in the working directory only if
@@ -123,19 +124,19 @@ func findProgram(name string) (string, error) {
 }
 
 // runChild runs the program as a child, where the program cannot replace fob.
-func runChild(ctx context.Context, a *app.App, path string, opts execOptions, environ, secrets []string) error {
+func runChild(ctx context.Context, a *app.App, path string, argv []string, masked bool, environ, secrets []string) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, forwardedSignals()...)
 	defer signal.Stop(signals)
 	c := process.Command(context.WithoutCancel(ctx), path)
-	c.Args, c.Env, c.Stdin, c.Stdout, c.Stderr = opts.argv, environ, a.In, a.Out.Raw(), a.Err.Raw()
-	if opts.Mask {
+	c.Args, c.Env, c.Stdin, c.Stdout, c.Stderr = argv, environ, a.In, a.Out.Raw(), a.Err.Raw()
+	if masked {
 		stdout, stderr := mask.NewWriter(c.Stdout, secrets), mask.NewWriter(c.Stderr, secrets)
 		defer func() { _ = errors.Join(stdout.Close(), stderr.Close()) }()
 		c.Stdout, c.Stderr = stdout, stderr
 	}
 	if err := c.Start(); err != nil {
-		return cli.WithStatus(fmt.Errorf("%s cannot be run: %w", opts.argv[0], err), exitNotExecutable)
+		return cli.WithStatus(fmt.Errorf("%s cannot be run: %w", argv[0], err), exitNotExecutable)
 	}
 	done := make(chan error, 1)
 	go func() { done <- c.Wait() }()

@@ -33,12 +33,10 @@ type proxyOptions struct {
 	BaseURLs []string `flag:"base-url" help:"set a variable to a base URL: {NAME=HOST/PATH}; repeatable"`
 	Header   string   `flag:"header" empty:"refused" help:"send the credential in the header {NAME}, not Authorization"`
 	Quiet    bool     `flag:"quiet,q" help:"log only refused and failed requests"`
-	source   string   // a reference
-	argv     []string
 }
 
 func NewProxy(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return withExecStatus(usage.Command(a, &cobra.Command{
 		Use:   "proxy PROFILE --allow HOST [flags] -- COMMAND [ARGUMENT…]",
 		Short: "Run a program behind a proxy that adds a token",
 		Long: `Run a program with a proxy on a loopback port, whose password only this program gets.
@@ -63,22 +61,15 @@ ignores HTTPS_PROXY and ALL_PROXY connects directly, without the token.
 			}
 			return nil
 		},
-	}, proxyOptions{}, func(ctx context.Context, a *app.App, args []string, opts proxyOptions) error {
-		if len(args) > 0 {
-			opts.source, opts.argv = args[0], args[1:]
-		}
-		return execFailed(runProxy(ctx, a, opts))
-	})
-	c.SetFlagErrorFunc(wrongExecFlag)
-	return c
+	}, proxyOptions{}, runProxy))
 }
 
-func runProxy(ctx context.Context, a *app.App, opts proxyOptions) error {
-	if opts.source == "" || len(opts.argv) == 0 {
+func runProxy(ctx context.Context, a *app.App, args []string, opts proxyOptions) error {
+	if len(args) < 2 || args[0] == "" {
 		return cli.WithHint(cli.Usagef("PROFILE and COMMAND are required"), "run 'fob proxy PROFILE --allow HOST -- COMMAND'")
 	}
-	opts.source = delivery.CredentialReference(opts.source)
-	if err := app.CheckReference(opts.source); err != nil {
+	source, argv := delivery.CredentialReference(args[0]), args[1:]
+	if err := app.CheckReference(source); err != nil {
 		return cli.WithHint(cli.AsUsage(err), "name a profile, or secret/NAME")
 	}
 	if strings.Trim(strings.ToLower(opts.Header), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
@@ -88,11 +79,11 @@ func runProxy(ctx context.Context, a *app.App, opts proxyOptions) error {
 	if err != nil {
 		return err
 	}
-	path, err := findProgram(opts.argv[0])
+	path, err := findProgram(argv[0])
 	if err != nil {
 		return err
 	}
-	credential := &cachedCredential{a: a, reference: opts.source}
+	credential := &cachedCredential{a: a, reference: source}
 	if _, err := credential.get(ctx); err != nil { // fail now, not at the first request
 		return err
 	}
@@ -121,7 +112,7 @@ func runProxy(ctx context.Context, a *app.App, opts proxyOptions) error {
 		return err
 	}
 	go func() { _ = p.Serve() }()
-	return runChild(ctx, a, path, execOptions{argv: opts.argv}, environ, nil)
+	return runChild(ctx, a, path, argv, false, environ, nil)
 }
 
 func allowedOrigins(allow []string) (origins []proxy.Origin, err error) {
