@@ -2,6 +2,8 @@
 package incident
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/fobcli/fob/cmd/internal/usage"
@@ -11,8 +13,7 @@ import (
 )
 
 func New(a *app.App) *cobra.Command {
-	var opts incident.Options
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "incident",
 		Short: "Replace leaked API keys",
 		Long: `Read a leaked key from a prompt or stdin, or all keys in a scanner's report
@@ -33,17 +34,5 @@ revoked. Such keys are replaced only after interactive confirmation, even with -
   fob incident <leaked.txt
   fob incident --report leaks.json`,
 		Args: usage.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return incident.Run(cmd.Context(), a, opts) },
-	}
-	flags := c.Flags()
-	flags.StringVar(&opts.Report, "report", "", "a scanner's report: `FILE`, or - for stdin")
-	flags.StringVarP(&opts.Output, "output", "o", "", "write the report to `FILE` (default incident-TIME.md)")
-	flags.StringArrayVar(&opts.Brands, "brand", nil, "also replace keys of this `BRAND`; repeatable")
-	flags.StringArrayVar(&opts.As, "as", nil, "login for the platform: `[PLATFORM=]PROFILE`")
-	flags.BoolVarP(&opts.Yes, "yes", "y", false, "do not ask about keys that are proven to be leaked")
-	flags.BoolVar(&opts.DryRun, "dry-run", false, "show what would be done, and do nothing")
-	flags.BoolVar(&opts.Force, "force", false, "take over from another fob that is still running")
-	flags.BoolVar(&opts.JSON, "json", false, "print keys as JSON, one object per line")
-	usage.RefuseEmpty(c, "report", "output", "as")
-	return c
+	}, incident.Options{}, func(ctx context.Context, a *app.App, _ []string, opts incident.Options) error { return incident.Run(ctx, a, opts) })
 }

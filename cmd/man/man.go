@@ -2,6 +2,7 @@
 package man
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -24,8 +25,7 @@ type Manual struct {
 
 // New returns 'fob man'.
 func New(a *app.App, m Manual) *cobra.Command {
-	var install string
-	c := &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "man [COMMAND]",
 		Short: "Print or install fob's man pages",
 		Long: `Print the man page of a command or a topic, or install all of them. Packages install
@@ -34,20 +34,20 @@ them already; SOURCE_DATE_EPOCH sets their date.
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage),
 		Example: `  fob man key create | man -l -
   fob man --install ~/.local/share/man`,
-		RunE: func(_ *cobra.Command, args []string) error { return run(a, m, args, install) },
-	}
-	c.Flags().StringVar(&install, "install", "", "write all pages below this `FOLDER`")
-	usage.RefuseEmpty(c, "install")
-	return c
+	}, options{}, m.run)
 }
 
-func run(a *app.App, m Manual, args []string, install string) error {
+type options struct {
+	Install string `flag:"install" empty:"refused" help:"write all pages below this {FOLDER}"`
+}
+
+func (m Manual) run(_ context.Context, a *app.App, args []string, opts options) error {
 	date := a.Now()
 	if epoch, err := strconv.ParseInt(a.Getenv("SOURCE_DATE_EPOCH"), 10, 64); err == nil {
 		date = time.Unix(epoch, 0)
 	}
-	if install != "" {
-		return m.install(a, date, install)
+	if opts.Install != "" {
+		return m.install(a, date, opts.Install)
 	}
 	c, rest, err := m.Root().Find(args)
 	if err == nil && len(rest) > 0 {

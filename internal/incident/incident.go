@@ -21,14 +21,14 @@ import (
 
 // Options are the flags of 'fob incident'.
 type Options struct {
-	As     []string
-	Report string
-	Output string
-	Brands []string
-	Yes    bool
-	DryRun bool
-	Force  bool
-	JSON   bool
+	Report string   `flag:"report" empty:"refused" help:"a scanner's report: {FILE}, or - for stdin"`
+	Output string   `flag:"output,o" empty:"refused" help:"write the report to {FILE} (default incident-TIME.md)"`
+	Brands []string `flag:"brand" help:"also replace keys of this {BRAND}; repeatable"`
+	As     []string `flag:"as" empty:"refused" help:"login for the platform: {[PLATFORM=]PROFILE}"`
+	Yes    bool     `flag:"yes,y" help:"do not ask about keys that are proven to be leaked"`
+	DryRun bool     `flag:"dry-run" help:"show what would be done, and do nothing"`
+	Force  bool     `flag:"force" help:"take over from another fob that is still running"`
+	JSON   bool     `flag:"json" help:"print keys as JSON, one object per line"`
 }
 
 // leakedKey is a key of the registry that was found where it must not be.
