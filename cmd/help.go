@@ -53,6 +53,8 @@ func newHelpCmd() *cobra.Command {
 			switch out := cmd.OutOrStdout(); {
 			case (all || schema) && c.Name() != "config":
 				return cli.WithHint(cli.Usagef("--all and --schema are for 'fob help config'"), "leave them out")
+			case all && schema:
+				return cli.WithHint(cli.Usagef("--all and --schema cannot be combined"), "see 'fob help --help'")
 			case all:
 				_, err = io.WriteString(out, topic.Settings())
 			case schema:
@@ -66,7 +68,6 @@ func newHelpCmd() *cobra.Command {
 	}
 	c.Flags().BoolVar(&all, "all", false, "with config: list every setting with its type and default")
 	c.Flags().BoolVar(&schema, "schema", false, "with config: print a JSON Schema for editors")
-	usage.Exclusive(c, "all", "schema")
 	return c
 }
 

@@ -34,5 +34,7 @@ revoked. Such keys are replaced only after interactive confirmation, even with -
   fob incident <leaked.txt
   fob incident --report leaks.json`,
 		Args: usage.NoArgs,
-	}, incident.Options{}, func(ctx context.Context, a *app.App, _ []string, opts incident.Options) error { return incident.Run(ctx, a, opts) })
+	}, incident.Options{}, func(ctx context.Context, a *app.App, _ []string, opts incident.Options) error {
+		return incident.Run(ctx, a, opts)
+	})
 }

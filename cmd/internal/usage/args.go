@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/cli"
@@ -53,61 +52,8 @@ func CheckNames(names []string) error {
 	return nil
 }
 
-// addCheck adds a check of a command's flags.
-func addCheck(c *cobra.Command, check func(cmd *cobra.Command) error) {
-	before := c.PreRunE
-	c.PreRunE = func(cmd *cobra.Command, args []string) error {
-		if before != nil {
-			if err := before(cmd, args); err != nil {
-				return err
-			}
-		}
-		return check(cmd)
-	}
-}
-
-// Exclusive rejects calls with more than one of these flags.
-func Exclusive(c *cobra.Command, flags ...string) {
-	addCheck(c, func(cmd *cobra.Command) error {
-		var given []string
-		for _, flag := range flags {
-			if cmd.Flags().Changed(flag) {
-				given = append(given, "--"+flag)
-			}
-		}
-		if len(given) > 1 {
-			return wrong(cmd, "%s cannot be combined", strings.Join(given, " and "))
-		}
-		return nil
-	})
-}
-
 // HintEmpty is the hint for a flag whose value is empty.
 const HintEmpty = "pass a value, or leave it out; in a script, check that the variable is set"
-
-// RefuseEmpty rejects empty values of flags that select or restrict something: with an
-// unset variable in a script, they would select everything.
-func RefuseEmpty(c *cobra.Command, flags ...string) {
-	addCheck(c, func(cmd *cobra.Command) error {
-		for _, name := range flags {
-			if slices.ContainsFunc(given(cmd.Flags().Lookup(name)), func(value string) bool { return strings.TrimSpace(value) == "" }) {
-				return cli.WithHint(cli.Usagef("--%s is empty", name), HintEmpty)
-			}
-		}
-		return nil
-	})
-}
-
-// given returns the values of a flag in a call.
-func given(flag *pflag.Flag) []string {
-	if repeatable, ok := flag.Value.(pflag.SliceValue); ok && flag.Changed {
-		return repeatable.GetSlice()
-	}
-	if flag.Changed {
-		return []string{flag.Value.String()}
-	}
-	return nil
-}
 
 // RecordArgs accepts profiles, and secrets as secret/NAME.
 func RecordArgs(_ *cobra.Command, args []string) error {

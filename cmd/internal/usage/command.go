@@ -18,16 +18,23 @@ import (
 // is called, and its help ends with the exit statuses.
 //
 // A flag's field has the tags flag:"NAME" or flag:"NAME,SHORTHAND", and help, which has the
-// value's name in braces. What is in the field is the default. RefuseEmpty applies to a field
-// with the tag empty:"refused", and Exclusive to each flag that the tag not names. The tag
-// values lists the only values of a flag. Embedded structs may have further flags, and a FlagSet
-// adds its own.
+// value's name in braces. What is in the field is the default. An empty value of a flag that
+// selects or restricts something is refused with the tag empty:"refused": with an unset variable
+// in a script, it would select everything. The tag not lists flags that exclude each other with
+// this one, and the tag values its only values. Embedded structs may have further flags, and a
+// FlagSet adds its own.
 func Command[A, O any](a A, c *cobra.Command, options O, run func(ctx context.Context, a A, args []string, options O) error, exits ...int) *cobra.Command {
 	if len(exits) > 0 {
 		c.Long += "\n\n" + ExitHelp(exits...)
 	}
-	addFlags(c, reflect.ValueOf(&options).Elem())
-	c.RunE = func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), a, args, options) }
+	fields := reflect.ValueOf(&options).Elem()
+	addFlags(c, fields)
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := checkFlags(cmd, fields); err != nil {
+			return err
+		}
+		return run(cmd.Context(), a, args, options)
+	}
 	return c
 }
 
@@ -68,31 +75,53 @@ func addFlags(c *cobra.Command, options reflect.Value) {
 		default:
 			panic(fmt.Sprintf("--%s cannot be a %T", name, to))
 		}
-		if field.Tag.Get("empty") == "refused" {
-			RefuseEmpty(c, name)
-		}
-		for _, other := range strings.Fields(field.Tag.Get("not")) {
-			Exclusive(c, other, name)
-		}
 		if values := strings.Fields(field.Tag.Get("values")); len(values) > 0 {
-			_, what, _ := strings.Cut(field.Tag.Get("help"), "{")
-			what, _, _ = strings.Cut(strings.ToLower(what), "}")
-			allowOnly(c, name, what, values)
+			_ = c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 		}
 	}
 }
 
-// allowOnly rejects other values of a flag, and completes these.
-func allowOnly(c *cobra.Command, name, what string, values []string) {
-	_ = c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-	addCheck(c, func(cmd *cobra.Command) error {
-		for _, given := range given(cmd.Flags().Lookup(name)) {
-			if !slices.Contains(values, given) {
-				return cli.WithHint(cli.Usagef("unknown %s %q", what, sanitize.Line(given)), "choose one of %s", strings.Join(values, ", "))
+// checkFlags checks the flags that were given.
+func checkFlags(c *cobra.Command, options reflect.Value) error {
+	for field, value := range options.Fields() {
+		if field.Anonymous {
+			if err := checkFlags(c, value); err != nil {
+				return err
 			}
 		}
-		return nil
-	})
+		name, _, _ := strings.Cut(field.Tag.Get("flag"), ",")
+		if !c.Flags().Changed(name) {
+			continue
+		}
+		for _, other := range strings.Fields(field.Tag.Get("not")) {
+			if c.Flags().Changed(other) {
+				return wrong(c, "--%s and --%s cannot be combined", other, name)
+			}
+		}
+		given, _ := value.Interface().([]string)
+		if text, ok := value.Interface().(string); ok {
+			given = []string{text}
+		}
+		if err := checkValues(field.Tag, name, given); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkValues(tag reflect.StructTag, name string, given []string) error {
+	values := strings.Fields(tag.Get("values"))
+	for _, value := range given {
+		if tag.Get("empty") == "refused" && strings.TrimSpace(value) == "" {
+			return cli.WithHint(cli.Usagef("--%s is empty", name), HintEmpty)
+		}
+		if len(values) > 0 && !slices.Contains(values, value) {
+			_, what, _ := strings.Cut(strings.ToLower(tag.Get("help")), "{")
+			what, _, _ = strings.Cut(what, "}")
+			return cli.WithHint(cli.Usagef("unknown %s %q", what, sanitize.Line(value)), "choose one of %s", strings.Join(values, ", "))
+		}
+	}
+	return nil
 }
 
 // JSONFlag is the flag of commands that print data.

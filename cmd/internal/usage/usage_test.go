@@ -1,9 +1,10 @@
 package usage
 
 import (
-	"errors"
+	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,14 +16,14 @@ func newTree() *cobra.Command {
 	run := func(*cobra.Command, []string) error { return nil }
 	root := &cobra.Command{Use: "fob", SilenceErrors: true, SilenceUsage: true, Args: NoSuchCommand, RunE: run}
 	root.SetFlagErrorFunc(WrongFlag)
-	login := &cobra.Command{Use: "login", RunE: run, Args: AtMostProfile}
-	login.Flags().String("issuer", "", "")
-	login.Flags().Bool("quiet", false, "")
-	login.Flags().Int("count", 0, "")
-	login.Flags().Duration("timeout", 0, "")
-	login.Flags().StringArray("scope", nil, "")
-	RefuseEmpty(login, "issuer", "scope")
-	Exclusive(login, "quiet", "count")
+	type options struct {
+		Issuer  string        `flag:"issuer" empty:"refused"`
+		Quiet   bool          `flag:"quiet"`
+		Count   int           `flag:"count" not:"quiet"`
+		Timeout time.Duration `flag:"timeout"`
+		Scopes  []string      `flag:"scope" empty:"refused"`
+	}
+	login := Command("app", &cobra.Command{Use: "login", Args: AtMostProfile}, options{}, func(context.Context, string, []string, options) error { return nil })
 	key := &cobra.Command{Use: "key", RunE: run, Args: NoSuchCommand}
 	key.AddCommand(&cobra.Command{Use: "create", RunE: run, Args: NoKeyArgs}, &cobra.Command{Use: "rotate", RunE: run, Args: KeyIDs(1)},
 		&cobra.Command{Use: "show", RunE: run, Args: OneKeyID})
@@ -88,19 +89,6 @@ func TestUsage(t *testing.T) {
 		if err != nil && strings.Contains(err.Error()+cli.CarriedHint(err), "MmGxA18PCV4") {
 			t.Errorf("%s: the key is shown: %v", call, err)
 		}
-	}
-}
-
-func TestExclusive_RunsTheChecksBefore(t *testing.T) {
-	before := errors.New("before")
-	c := &cobra.Command{Use: "x", PreRunE: func(*cobra.Command, []string) error { return before }, RunE: func(*cobra.Command, []string) error { return nil }}
-	c.Flags().Bool("a", false, "")
-	Exclusive(c, "a")
-	RefuseEmpty(c, "a")
-	c.SilenceErrors, c.SilenceUsage = true, true
-	c.SetArgs([]string{"--a"})
-	if err := c.Execute(); !errors.Is(err, before) {
-		t.Error(err)
 	}
 }
 
