@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/agent"
 	"github.com/fobcli/fob/internal/app"
@@ -22,7 +21,7 @@ type agentForwardOptions struct {
 }
 
 func newAgentForwardCmd(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "forward [SOCKET] --profile NAME",
 		Short: "Provide access tokens to another machine over ssh",
 		Long: `Open another socket of the agent on this machine for 'ssh -R', until Ctrl-C, and print
@@ -38,8 +37,6 @@ SSH_ASKPASS. 'fob agent lock' stops all of them.`,
   FOB_AGENT=/tmp/fob.sock fob token work`,
 		Args: cobra.MaximumNArgs(1),
 	}, agentForwardOptions{}, runAgentForward, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage)
-	_ = c.RegisterFlagCompletionFunc("profile", complete.New(a).Profiles)
-	return c
 }
 
 // forwardPlaces is how many requests of another machine are served at once.

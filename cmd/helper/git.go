@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -23,7 +22,7 @@ type gitOptions struct {
 }
 
 func newHelperGitCmd(a *app.App) *cobra.Command {
-	return completeProfile(a, usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "git get|store|erase|capability",
 		Short: "Print credentials for git",
 		Long: `Speak git's credential protocol. git runs this command itself after
@@ -41,15 +40,7 @@ the login is stored already.
   printf 'protocol=https\nhost=git.example.com\n\n' | git credential fill`,
 		ValidArgs: gitOperations,
 		Args:      oneOf(gitOperations),
-	}, gitOptions{}, runHelperGit))
-}
-
-// completeProfile completes --profile, of commands whose arguments are another program's.
-func completeProfile(a *app.App, c *cobra.Command) *cobra.Command {
-	_ = c.RegisterFlagCompletionFunc("profile", func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
-		return complete.New(a).Profiles(cmd, nil, word)
-	})
-	return c
+	}, gitOptions{}, runHelperGit)
 }
 
 func oneOf(known []string) cobra.PositionalArgs {

@@ -46,7 +46,7 @@ replace it, uninstall fob first.
 		Args:      oneOf([]string{"git", "mcp"}),
 	}, installOptions{}, runInstallGit)
 	c.AddCommand(newInstallMCPCmd(a))
-	return completeProfile(a, c)
+	return c
 }
 
 func newHelperUninstallCmd(a *app.App) *cobra.Command {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
@@ -39,7 +38,7 @@ type createOptions struct {
 const liveEnvironment = "live"
 
 func newCreateCmd(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "create --owner OWNER",
 		Short: "Create an API key, and print it once",
 		Long: `Create an API key and print it on stdout. It cannot be printed again: the registry
@@ -52,8 +51,6 @@ is used: see 'fob help destinations'.`,
   fob key create --owner shop --to github:acme/web#API_KEY --quiet`,
 		Args: usage.NoKeyArgs,
 	}, createOptions{Environment: "test", Count: 1}, runCreate, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
-	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
-	return c
 }
 
 // maxCount is a limit that only typing errors exceed.

@@ -10,9 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
@@ -79,12 +76,6 @@ type filterFlags struct {
 	States      []string `flag:"state" values:"active disabled retiring revoked expired" help:"only in this {STATE}: active, disabled, retiring, revoked, expired"`
 	Expiring    string   `flag:"expiring" empty:"refused" help:"only keys that expire within this {TIME}, as in 14d"`
 	Unused      string   `flag:"unused" empty:"refused" help:"only keys unused for this {TIME}, as in 90d"`
-}
-
-// filtered adds the completion of environments to a command with filterFlags.
-func filtered(a *app.App, c *cobra.Command) *cobra.Command {
-	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
-	return c
 }
 
 func (f *filterFlags) filter(a *app.App, ids []string) (apikey.Filter, error) {

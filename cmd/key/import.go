@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keylist"
@@ -28,7 +27,7 @@ type importOptions struct {
 }
 
 func newImportCmd(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "import",
 		Short: "Import keys that another system issued, from stdin",
 		Long: `Add keys from stdin to the registry: JSON lines, as 'fob key export' prints them, or
@@ -42,8 +41,6 @@ Keys that are in the registry are skipped: an interrupted import can be run agai
   fob key import --dry-run <keys.jsonl`,
 		Args: usage.NoKeyArgs,
 	}, importOptions{}, runImport, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
-	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
-	return c
 }
 
 func runImport(ctx context.Context, a *app.App, _ []string, opts importOptions) error {
@@ -117,7 +114,7 @@ func (o *importOptions) prepare(line *keylist.Line) error {
 }
 
 func newExportCmd(a *app.App) *cobra.Command {
-	return filtered(a, usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "export",
 		Short: "Export keys as JSON lines",
 		Long: `Print the records of all keys, or of those that the flags select, as JSON lines that
@@ -125,7 +122,7 @@ func newExportCmd(a *app.App) *cobra.Command {
 		Example: `  fob key export >keys.jsonl
   fob key export --env live --state active`,
 		Args: usage.NoKeyArgs,
-	}, filterFlags{}, runExport, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted))
+	}, filterFlags{}, runExport, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func runExport(ctx context.Context, a *app.App, _ []string, opts filterFlags) error {

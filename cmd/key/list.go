@@ -30,7 +30,7 @@ type listOptions struct {
 }
 
 func newListCmd(a *app.App) *cobra.Command {
-	return filtered(a, usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "list",
 		Short: "List API keys",
 		Long: `List all keys, or those that the flags select. With --exit-code the status is 3 if
@@ -40,7 +40,7 @@ there are any, for cron:
 		Example: `  fob key list --owner billing
   fob key list --unused 90d --state active --json`,
 		Args: usage.NoKeyArgs,
-	}, listOptions{Sort: "created"}, runList, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitFindings, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted))
+	}, listOptions{Sort: "created"}, runList, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitFindings, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func runList(ctx context.Context, a *app.App, _ []string, opts listOptions) error {

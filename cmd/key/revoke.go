@@ -27,7 +27,7 @@ type revokeOptions struct {
 }
 
 func newRevokeCmd(a *app.App) *cobra.Command {
-	return filtered(a, usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "revoke [ID…]",
 		Short: "Revoke API keys",
 		Long: `Revoke keys, by their ids or by flags, at once and for good. Keys that flags select are
@@ -38,7 +38,7 @@ counted and confirmed first.`,
   fob key revoke --resume`,
 		Args:              usage.KeyIDs(0),
 		ValidArgsFunction: complete.New(a).KeyIDs,
-	}, revokeOptions{page: 100_000}, runRevoke, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted))
+	}, revokeOptions{page: 100_000}, runRevoke, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted)
 }
 
 func runRevoke(ctx context.Context, a *app.App, args []string, opts revokeOptions) error {

@@ -35,7 +35,7 @@ type rotateOptions struct {
 }
 
 func newRotateCmd(a *app.App) *cobra.Command {
-	return filtered(a, usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "rotate [ID…]",
 		Short: "Replace API keys",
 		Long: `Create a replacement with the same rights for each key, deliver it to all of the key's
@@ -51,7 +51,7 @@ If interrupted, run it again: keys that were rotated in the last 12 hours are sk
   fob key rotate --resume`,
 		Args:              usage.KeyIDs(0),
 		ValidArgsFunction: complete.New(a).KeyIDs,
-	}, rotateOptions{Overlap: "24h"}, runRotate, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted))
+	}, rotateOptions{Overlap: "24h"}, runRotate, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func runRotate(ctx context.Context, a *app.App, args []string, opts rotateOptions) error {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
@@ -22,7 +21,7 @@ type verifyOptions struct {
 }
 
 func newVerifyCmd(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "verify",
 		Short: "Check the API key on stdin",
 		Long: `Check that the key on stdin is in the registry, active, of the environment, and has
@@ -31,8 +30,6 @@ every given scope. Otherwise it is refused with status 8.`,
   printf %s "$KEY" | fob key verify --json`,
 		Args: usage.NoKeyArgs,
 	}, verifyOptions{}, runVerify, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted)
-	_ = c.RegisterFlagCompletionFunc("env", complete.New(a).Environments)
-	return c
 }
 
 type verdictJSON struct {

@@ -37,7 +37,7 @@ type rotateOptions struct {
 }
 
 func newRotateCmd(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "rotate NAME",
 		Short: "Replace a secret at all its destinations",
 		Long: `Take a new value from stdin, a prompt or --with, deliver it to all destinations of the
@@ -56,9 +56,6 @@ terminal, such as from cron, a rotation with commands requires --yes.`,
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
 	}, rotateOptions{}, runRotate, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
-	_ = c.RegisterFlagCompletionFunc("with", complete.New(a).Commands(secretstore.GitLabIssuer))
-	_ = c.RegisterFlagCompletionFunc("retire-with", complete.New(a).Commands())
-	return c
 }
 
 type rotation struct {

@@ -33,7 +33,7 @@ type setOptions struct {
 }
 
 func newSetCmd(a *app.App) *cobra.Command {
-	c := usage.Command(a, &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "set NAME",
 		Short: "Store a secret, or a new value of it",
 		Long: `Read a secret from stdin or a prompt and store it sealed. It may have several lines;
@@ -48,9 +48,6 @@ changes them and not the value. Copies are not updated: see 'fob secret push', o
 		Args:              oneSecretArg,
 		ValidArgsFunction: complete.New(a).Secrets,
 	}, setOptions{}, runSet, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
-	_ = c.RegisterFlagCompletionFunc("rotate-with", complete.New(a).Commands(secretstore.GitLabIssuer))
-	_ = c.RegisterFlagCompletionFunc("retire-with", complete.New(a).Commands())
-	return c
 }
 
 func runSet(ctx context.Context, a *app.App, args []string, opts setOptions) error {

@@ -19,6 +19,7 @@ import (
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/delivery"
 	"github.com/fobcli/fob/internal/sanitize"
+	"github.com/fobcli/fob/internal/secretstore"
 )
 
 const (
@@ -72,6 +73,16 @@ func (c Values) flagCompletion(cmd *cobra.Command, flag *pflag.Flag) cobra.Compl
 		return c.platformCredentials
 	case strings.HasPrefix(placeholder, "NAME="+config.TokenPrefix):
 		return c.variables
+	case flag.Name == "profile":
+		return func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+			return c.Profiles(cmd, nil, word)
+		}
+	case flag.Name == "with", flag.Name == "rotate-with":
+		return c.Commands(secretstore.GitLabIssuer)
+	case flag.Name == "retire-with":
+		return c.Commands()
+	case flag.Name == "env" && ofKeys:
+		return c.Environments
 	case flag.Name == "scope" && ofKeys:
 		return c.keyValues(func(r apikey.Record) []string { return r.Scopes })
 	case flag.Name == "owner" && ofKeys:
@@ -291,9 +302,4 @@ func (c Values) Commands(known ...string) cobra.CompletionFunc {
 	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return slices.Concat(known, slices.Sorted(maps.Keys(c.config().Commands))), noFiles
 	}
-}
-
-// Storage offers the storages.
-func Storage(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return config.Storages(), noFiles
 }

@@ -84,7 +84,6 @@ func TestValues(t *testing.T) {
 		{"Secrets", c.Secrets, "", "", "stripe"},
 		{"Secrets, one is named", c.Secrets, "stripe", "", ""},
 		{"Commands", c.Commands("gitlab"), "", "", "gitlab deploy"},
-		{"Storage", Storage, "", "", "keyring file"},
 		{"KeyIDs without a registry", c.KeyIDs, "", "", ""},
 	} {
 		cmd := &cobra.Command{}
