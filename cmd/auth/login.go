@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -60,8 +59,7 @@ a CI job or machine authenticates at each 'fob token', and nothing is stored.
   fob login work --issuer https://sso.example.com/realms/acme --client-id fob
   fob login api --resource https://api.example.com
   fob login svc --issuer URL --client-id svc --grant client_credentials`,
-		Args:              checkLoginArgs,
-		ValidArgsFunction: complete.New(a).Logins,
+		Args: checkLoginArgs,
 	}, loginOptions{Timeout: 5 * time.Minute}, runLogin)
 	c.Flags().Lookup("timeout").DefValue = "5m"
 	return c

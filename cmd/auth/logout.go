@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -49,8 +48,7 @@ that signs it out. --purge deletes the settings and the registered client too;
 		Example: `  fob logout work
   fob logout --all --dry-run
   fob logout --all --purge`,
-		Args:              usage.AtMostProfile,
-		ValidArgsFunction: complete.New(a).Profiles,
+		Args: usage.AtMostProfile,
 	}, logoutOptions{}, runLogout)
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -95,12 +94,11 @@ func settingRow(name string, value any) []string {
 
 func newProfileShowCmd(a *app.App) *cobra.Command {
 	return usage.Command(a, &cobra.Command{
-		Use:               "show [PROFILE]",
-		Short:             "Show a profile's settings",
-		Long:              "Show a profile's settings, with those of its preset.\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
-		Example:           "  fob profile show work",
-		Args:              usage.AtMostProfile,
-		ValidArgsFunction: complete.New(a).Profiles,
+		Use:     "show [PROFILE]",
+		Short:   "Show a profile's settings",
+		Long:    "Show a profile's settings, with those of its preset.\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
+		Example: "  fob profile show work",
+		Args:    usage.AtMostProfile,
 	}, usage.JSONFlag{}, showProfile)
 }
 
@@ -140,8 +138,7 @@ client, log in again.
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage),
 		Example: `  fob profile set work --scope "openid offline_access"
   fob profile set work --default`,
-		Args:              usage.OneProfile,
-		ValidArgsFunction: complete.New(a).Profiles,
+		Args: usage.OneProfile,
 	}, setOptions{}, runProfileSet)
 }
 
@@ -244,10 +241,9 @@ func newProfileRemoveCmd(a *app.App) *cobra.Command {
 revokes the login.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage),
-		Example:           "  fob logout work && fob profile remove work",
-		Args:              usage.OneProfile,
-		ValidArgsFunction: complete.New(a).Profiles,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runProfileRemove(cmd.Context(), a, args) },
+		Example: "  fob logout work && fob profile remove work",
+		Args:    usage.OneProfile,
+		RunE:    func(cmd *cobra.Command, args []string) error { return runProfileRemove(cmd.Context(), a, args) },
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -29,8 +28,7 @@ skips profiles without a login, and logins that cannot be refreshed.
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
 		Example: `  fob refresh work
   fob refresh --all`,
-		Args:              func(_ *cobra.Command, args []string) error { return usage.CheckNames(args) },
-		ValidArgsFunction: complete.New(a).MoreProfiles,
+		Args: func(_ *cobra.Command, args []string) error { return usage.CheckNames(args) },
 	}, refreshOptions{}, runRefresh)
 }
 

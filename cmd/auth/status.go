@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -39,8 +38,7 @@ exits with 0, unless none can be read.
 		Example: `  fob status
   fob status work --json
   fob status work --check`,
-		Args:              usage.AtMostProfile,
-		ValidArgsFunction: complete.New(a).Profiles,
+		Args: usage.AtMostProfile,
 	}, statusOptions{}, runStatus)
 }
 

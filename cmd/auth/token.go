@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -54,8 +53,7 @@ FOB_REFRESH_TOKEN_<PROFILE> take precedence over the stored login.
   fob token work --curl-config | curl -K - https://api.example.com/me
   fob token work --scope read --min-ttl 10m
   fob token work --dpop GET https://api.example.com/me`,
-		Args:              checkTokenArgs,
-		ValidArgsFunction: complete.New(a).Profiles,
+		Args: checkTokenArgs,
 	}, tokenOptions{MinTTL: session.DefaultMinTTL, Shell: cli.DefaultShell()}, runToken)
 }
 

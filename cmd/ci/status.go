@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/ci"
@@ -35,8 +34,7 @@ and no identity command is run. The exit status is not 0 if the profile needs an
 identity and there is none, or it would not be sent.`,
 		Example: `  fob ci status
   fob ci status deploy --json`,
-		Args:              usage.AtMostProfile,
-		ValidArgsFunction: complete.New(a).Profiles,
+		Args: usage.AtMostProfile,
 	}, usage.JSONFlag{}, runCIStatus, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitInterrupted)
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -41,8 +40,7 @@ The status is 0 only if there is neither a problem nor a warning.`,
 		Example: `  fob doctor
   fob doctor work --cron
   fob doctor --json`,
-		Args:              func(_ *cobra.Command, args []string) error { return usage.CheckNames(args) },
-		ValidArgsFunction: complete.New(a).MoreProfiles,
+		Args: func(_ *cobra.Command, args []string) error { return usage.CheckNames(args) },
 	}, doctorOptions{}, runDoctor)
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -54,7 +53,6 @@ ignores HTTPS_PROXY and ALL_PROXY connects directly, without the token.
 		Example: `  fob proxy work --allow api.example.com -- curl http://api.example.com/me
   fob proxy github --allow api.github.com --base-url API=api.github.com -- ./bot
   fob proxy secret/stripe --header X-API-Key --allow api.stripe.com -- ./shop`,
-		ValidArgsFunction: complete.New(a).Proxied,
 		Args: func(cmd *cobra.Command, _ []string) error {
 			if cmd.ArgsLenAtDash() > 1 {
 				return execFailed(cli.WithHint(cli.Usagef("expected one PROFILE before --"), "run 'fob proxy PROFILE --allow HOST -- COMMAND'"))

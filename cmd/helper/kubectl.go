@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -44,8 +43,7 @@ clusters get it, and kubectl must name the cluster and verify its certificate.
 		Example: `  fob helper kubectl work
   fob helper kubectl work --token access --server https://k8s.example.com:6443
   fob profile set work --kubernetes-server https://k8s.example.com:6443`,
-		Args:              usage.AtMostProfile,
-		ValidArgsFunction: complete.New(a).Profiles,
+		Args: usage.AtMostProfile,
 	}, kubectlOptions{tokenFlag: tokenFlag{tokenID}}, runHelperKubectl)
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/atomicfile"
@@ -34,10 +33,9 @@ Codex (http_headers_helper) expect it. 'fob helper install mcp' configures them.
 send the header to the URL configured with the command.
 
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
-		Example:           "  fob helper mcp work",
-		Args:              usage.AtMostProfile,
-		ValidArgsFunction: complete.New(a).Profiles,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runHelperMCP(cmd.Context(), a, args) },
+		Example: "  fob helper mcp work",
+		Args:    usage.AtMostProfile,
+		RunE:    func(cmd *cobra.Command, args []string) error { return runHelperMCP(cmd.Context(), a, args) },
 	}
 }
 
@@ -71,8 +69,7 @@ remove PROFILE'.
 ` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage),
 		Example: `  fob helper install mcp work --client codex --dry-run
   fob helper install mcp work --client claude-code --url https://mcp.example.com`,
-		Args:              usage.AtMostProfile,
-		ValidArgsFunction: complete.New(a).Profiles,
+		Args: usage.AtMostProfile,
 	}, mcpOptions{}, runInstallMCP)
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
@@ -39,8 +38,7 @@ later check also detects a truncated or rewritten log.`,
   fob key audit 1OOivdDZfQCU --json
   fob key audit --verify >head.txt
   fob key audit --verify --head "$(cat head.txt)"`,
-		Args:              usage.KeyIDs(0),
-		ValidArgsFunction: complete.New(a).KeyIDs,
+		Args: usage.KeyIDs(0),
 	}, auditOptions{Last: 100}, runAudit, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitFindings, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 

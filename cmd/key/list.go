@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
@@ -137,8 +136,7 @@ func newShowCmd(a *app.App) *cobra.Command {
 itself is not stored.`,
 		Example: `  fob key show 1OOivdDZfQCU
   fob key show 1OOivdDZfQCU --json`,
-		Args:              usage.OneKeyID,
-		ValidArgsFunction: complete.New(a).KeyID,
+		Args: usage.OneKeyID,
 	}, usage.JSONFlag{}, runShow, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 

@@ -100,9 +100,8 @@ func newPepperUseCmd(a *app.App) *cobra.Command {
 verified, and need the old one until then. Keys without a pepper only get it if
 config.toml has add_pepper = true under [keys]: anyone who can write to the registry
 can add such hashes. Remove the setting afterwards.`,
-		Example:           `  fob key pepper use p1`,
-		Args:              pepperName,
-		ValidArgsFunction: cobra.NoFileCompletions,
+		Example: `  fob key pepper use p1`,
+		Args:    pepperName,
 	}, usage.NoFlags{}, runPepperUse, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
@@ -140,8 +139,7 @@ func newPepperExportCmd(a *app.App) *cobra.Command {
 it cannot be verified without it.`,
 		Example: `  fob key pepper export p1 | ssh HOST fob key pepper add p1 --stdin
   fob key pepper export p1 | age --encrypt --passphrase >p1.age`,
-		Args:              pepperName,
-		ValidArgsFunction: cobra.NoFileCompletions,
+		Args: pepperName,
 	}, usage.NoFlags{}, runPepperExport, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted)
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
@@ -35,8 +34,7 @@ its replacements are delivered there too.`,
 		Example: `  fob key push 1OOivdDZfQCU --to github:acme/web#API_KEY <key.txt
   fob key push 1OOivdDZfQCU <key.txt
   fob key push 1OOivdDZfQCU --dry-run`,
-		Args:              usage.OneKeyID,
-		ValidArgsFunction: complete.New(a).KeyID,
+		Args: usage.OneKeyID,
 	}, pushOptions{}, runPush, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted)
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
@@ -36,8 +35,7 @@ counted and confirmed first.`,
   fob key revoke --owner billing --env test
   fob key revoke --key-stdin <found-in-a-log.txt
   fob key revoke --resume`,
-		Args:              usage.KeyIDs(0),
-		ValidArgsFunction: complete.New(a).KeyIDs,
+		Args: usage.KeyIDs(0),
 	}, revokeOptions{page: 100_000}, runRevoke, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted)
 }
 

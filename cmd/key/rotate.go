@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
@@ -49,8 +48,7 @@ If interrupted, run it again: keys that were rotated in the last 12 hours are sk
   fob key rotate 1OOivdDZfQCU --compromised
   fob key rotate --owner billing --env live --dry-run
   fob key rotate --resume`,
-		Args:              usage.KeyIDs(0),
-		ValidArgsFunction: complete.New(a).KeyIDs,
+		Args: usage.KeyIDs(0),
 	}, rotateOptions{Overlap: "24h"}, runRotate, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 

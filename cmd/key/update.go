@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/app"
@@ -34,8 +33,7 @@ them; --meta NAME= removes a name. --to does not deliver the key: see 'fob key p
 		Example: `  fob key update 1OOivdDZfQCU --disabled
   fob key update 1OOivdDZfQCU --scope orders:read --scope orders:write
   fob key update 1OOivdDZfQCU --expires never`,
-		Args:              usage.OneKeyID,
-		ValidArgsFunction: complete.New(a).KeyID,
+		Args: usage.OneKeyID,
 	}, updateOptions{}, runUpdate, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 

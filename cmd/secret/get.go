@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -26,8 +25,7 @@ Every process can read the arguments of a command: pass secrets on stdin, or to 
 program with 'fob exec'.`,
 		Example: `  fob secret get deploy-key | ssh-add -
   KEY=$(fob secret get stripe/prod) || exit`,
-		Args:              oneSecretArg,
-		ValidArgsFunction: complete.New(a).Secrets,
+		Args: oneSecretArg,
 	}, usage.JSONFlag{}, runGet, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted)
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -35,8 +34,7 @@ them cannot take such a value.`,
 		Example: `  fob secret push stripe/prod --to dotenv:/srv/shop/.env#STRIPE_KEY
   fob secret push stripe/prod
   fob secret push stripe/prod --dry-run`,
-		Args:              oneSecretArg,
-		ValidArgsFunction: complete.New(a).Secrets,
+		Args: oneSecretArg,
 	}, pushOptions{}, runPush, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitInterrupted)
 }
 

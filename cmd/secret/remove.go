@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -28,8 +27,7 @@ func newRemoveCmd(a *app.App) *cobra.Command {
 destinations remain, and the secret stays valid until you revoke it at its issuer.`,
 		Example: `  fob secret remove stripe/test
   fob secret remove stripe/test --dry-run`,
-		Args:              oneSecretArg,
-		ValidArgsFunction: complete.New(a).Secrets,
+		Args: oneSecretArg,
 	}, removeOptions{}, runRemove, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 

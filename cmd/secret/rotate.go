@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -53,8 +52,7 @@ terminal, such as from cron, a rotation with commands requires --yes.`,
   fob secret rotate db/prod --with new-password --retire-with drop-password
   fob secret rotate gitlab --with gitlab --expires 90d
   fob secret rotate stripe/prod --resume`,
-		Args:              oneSecretArg,
-		ValidArgsFunction: complete.New(a).Secrets,
+		Args: oneSecretArg,
 	}, rotateOptions{}, runRotate, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -45,8 +44,7 @@ changes them and not the value. Copies are not updated: see 'fob secret push', o
 		Example: `  fob secret set stripe/prod --expires 90d
   fob secret set deploy-key <id_ed25519
   fob secret set stripe/prod --keep --to dotenv:/srv/shop/.env#STRIPE_KEY`,
-		Args:              oneSecretArg,
-		ValidArgsFunction: complete.New(a).Secrets,
+		Args: oneSecretArg,
 	}, setOptions{}, runSet, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/atomicfile"
@@ -41,8 +40,7 @@ rotates refresh tokens: it ends the login on both. So delete it on the old machi
 'fob logout PROFILE --local', which does not revoke it.`,
 		Example: `  fob storage backup --output fob.age
   fob storage backup --output fob.age --passphrase-file phrase.txt work`,
-		Args:              usage.RecordArgs,
-		ValidArgsFunction: complete.New(a).Records,
+		Args: usage.RecordArgs,
 	}, backupOptions{}, runBackup, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 

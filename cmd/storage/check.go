@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/atomicfile"
@@ -35,8 +34,7 @@ What a crash left is repaired without loss: a token that was not saved, an inter
 change of the key or move to another storage, unused pieces of records, temp files.`,
 		Example: `  fob storage check
   fob storage check work --dry-run`,
-		Args:              usage.RecordArgs,
-		ValidArgsFunction: complete.New(a).Records,
+		Args: usage.RecordArgs,
 	}, checkOptions{}, runCheck, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 

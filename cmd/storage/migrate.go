@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/fobcli/fob/cmd/internal/complete"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/cli"
@@ -30,8 +29,7 @@ interruption it is in the storage that config.toml names.`,
 		Example: `  fob storage migrate --to file work
   fob storage migrate --to file secret/stripe/prod
   fob storage migrate --to keyring --dry-run`,
-		Args:              usage.RecordArgs,
-		ValidArgsFunction: complete.New(a).Records,
+		Args: usage.RecordArgs,
 	}, migrateOptions{}, runMigrate, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 

@@ -40,15 +40,14 @@ func Requested(args []string) bool {
 	return len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd)
 }
 
-// AddTo adds the completions that several commands share, by the names of flags, so that no
+// AddTo adds the completions of arguments and flags, by their names in the help, so that no
 // other call pays for them. Files are offered only to what takes files.
 func (c Values) AddTo(root *cobra.Command) {
 	for _, sub := range root.Commands() {
 		c.AddTo(sub)
 	}
-	takesFiles := slices.ContainsFunc([]string{"PATH", "FILE", "COMMAND"}, func(word string) bool { return strings.Contains(root.Use, word) })
-	if root.ValidArgsFunction == nil && len(root.ValidArgs) == 0 && !takesFiles {
-		root.ValidArgsFunction = cobra.NoFileCompletions
+	if root.ValidArgsFunction == nil && len(root.ValidArgs) == 0 {
+		root.ValidArgsFunction = c.argCompletion(root)
 	}
 	root.LocalFlags().VisitAll(func(flag *pflag.Flag) {
 		if _, has := root.GetFlagCompletionFunc(flag.Name); has {
@@ -58,6 +57,34 @@ func (c Values) AddTo(root *cobra.Command) {
 			_ = root.RegisterFlagCompletionFunc(flag.Name, complete)
 		}
 	})
+}
+
+// argCompletion returns nil if the shell should offer files.
+func (c Values) argCompletion(cmd *cobra.Command) cobra.CompletionFunc {
+	takes := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(cmd.Use, " "+word) })
+	}
+	switch {
+	case takes("PROFILE --allow"):
+		return c.Proxied
+	case takes("[PROFILE | URL]"):
+		return c.Logins
+	case takes("[PROFILE|secret/NAME...]"):
+		return c.Records
+	case takes("[PROFILE...]"):
+		return c.MoreProfiles
+	case takes("PROFILE", "[PROFILE]"):
+		return c.Profiles
+	case takes("[ID…]"):
+		return c.KeyIDs
+	case takes("ID"):
+		return c.KeyID
+	case takes("NAME") && strings.HasPrefix(cmd.CommandPath(), "fob secret "):
+		return c.Secrets
+	case takes("FILE", "[PATH…]", "COMMAND"):
+		return nil
+	}
+	return cobra.NoFileCompletions
 }
 
 // flagCompletion returns nil if the shell should offer files.

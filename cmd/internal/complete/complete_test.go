@@ -190,6 +190,37 @@ func TestAddTo(t *testing.T) {
 	}
 }
 
+func TestArgCompletion_FollowsTheHelp(t *testing.T) {
+	c := newValues(t, configuration)
+	for _, test := range []struct{ group, use, want string }{
+		{"auth", "status [PROFILE]", "home work"},
+		{"auth", "refresh [PROFILE...]", "home work"},
+		{"profile", "set PROFILE", "home work"},
+		{"helper", "aws [PROFILE] --role-arn ARN", "home work"},
+		{"storage", "migrate --to STORAGE [PROFILE|secret/NAME...]", "home work secret/stripe"},
+		{"auth", "proxy PROFILE --allow HOST [flags] -- COMMAND [ARGUMENT…]", "home work secret/stripe"},
+		{"secret", "get NAME", "stripe"},
+		{"pepper", "use NAME", ""},
+		{"ci", "export --env NAME=token/PROFILE", ""},
+		{"key", "show ID", ""},
+		{"key", "create --owner OWNER", ""},
+		{"storage", "restore FILE", "files"},
+	} {
+		root, group, cmd := &cobra.Command{Use: "fob"}, &cobra.Command{Use: test.group}, &cobra.Command{Use: test.use}
+		root.AddCommand(group)
+		group.AddCommand(cmd)
+		cmd.SetContext(t.Context())
+		got := "files"
+		if complete := c.argCompletion(cmd); complete != nil {
+			offered, _ := complete(cmd, nil, "")
+			got = strings.Join(offered, " ")
+		}
+		if got != test.want {
+			t.Errorf("%s: %q, not %q", test.use, got, test.want)
+		}
+	}
+}
+
 func TestRequested(t *testing.T) {
 	for args, want := range map[string]bool{"": false, "login": false, "__complete login": true, "__completeNoDesc": true, "login __complete": false} {
 		if got := Requested(strings.Fields(args)); got != want {
