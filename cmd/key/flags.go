@@ -22,7 +22,7 @@ type keyFlags struct {
 	Owner   string   `flag:"owner" help:"the key's {OWNER}: an application, team or customer"`
 	Scopes  []string `flag:"scope" help:"a {SCOPE} of the key, such as orders:read; repeatable"`
 	Expires string   `flag:"expires" help:"{WHEN} it expires: 90d, 12h, 2027-01-31 or never"`
-	Rate    string   `flag:"rate" help:"rate limit: {COUNT/UNIT}, such as 100/s (s, min, h, d)"`
+	Rates   []string `flag:"rate" help:"rate limit: {COUNT/UNIT}, such as 100/s (s, min, h, d); repeatable"`
 	Note    string   `flag:"note" help:"a {NOTE}: where the key is used, and for what"`
 	Meta    []string `flag:"meta" help:"metadata of your own: {NAME=VALUE}; repeatable"`
 	Given   usage.Given
@@ -39,7 +39,7 @@ func (f *keyFlags) apply(r *apikey.Record, now time.Time) error {
 		r.Note = f.Note
 	}
 	if f.Given("rate") {
-		r.Rate = f.Rate
+		r.Rate = strings.Join(withoutEmpty(f.Rates), " ")
 	}
 	if f.Given("expires") {
 		at, err := cli.ParseWhen(f.Expires, now)

@@ -29,7 +29,7 @@ type Record struct {
 	Owner       string            `json:"owner,omitempty"`
 	Environment string            `json:"environment,omitempty"`
 	Scopes      []string          `json:"scopes,omitempty"`
-	Rate        string            `json:"rate,omitempty"` // "100/s"; "" without a limit
+	Rate        string            `json:"rate,omitempty"` // "100/s", "5/s 1000/h"; "" without a limit
 	Note        string            `json:"note,omitempty"`
 	Metadata    map[string]string `json:"metadata,omitempty"`
 
@@ -141,7 +141,7 @@ func (r *Record) CheckDraft() error {
 		}
 	}
 	if r.Rate != "" {
-		if _, err := ParseRate(r.Rate); err != nil {
+		if _, err := ParseRates(r.Rate); err != nil {
 			return err
 		}
 	}
@@ -256,15 +256,26 @@ type Rate struct {
 	Per   time.Duration
 }
 
-// ParseRate parses COUNT/UNIT with the unit s, min, h or d.
-func ParseRate(text string) (Rate, error) {
-	count, unit, _ := strings.Cut(text, "/")
-	n, err := strconv.Atoi(count)
-	per, known := map[string]time.Duration{"s": time.Second, "min": time.Minute, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[unit]
-	if err != nil || !known || n < 1 || n > 1e9 {
-		return Rate{}, fmt.Errorf("invalid rate %.80q: use COUNT/UNIT, such as 100/s or 5000/h", text)
+// ParseRates parses a list of COUNT/UNIT with the unit s, min, h or d, separated by spaces. No
+// two may have the same unit.
+func ParseRates(text string) (rates []Rate, err error) {
+	units := map[string]time.Duration{"s": time.Second, "min": time.Minute, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
+	for field := range strings.FieldsSeq(text) {
+		count, unit, _ := strings.Cut(field, "/")
+		n, err := strconv.Atoi(count)
+		per, known := units[unit]
+		if err != nil || !known || n < 1 || n > 1e9 {
+			return nil, fmt.Errorf("invalid rate %.80q: use COUNT/UNIT, such as 100/s or 5000/h", field)
+		}
+		if slices.ContainsFunc(rates, func(r Rate) bool { return r.Per == per }) {
+			return nil, fmt.Errorf("two rates per %s: %.80q", unit, text)
+		}
+		rates = append(rates, Rate{Count: n, Per: per})
 	}
-	return Rate{Count: n, Per: per}, nil
+	if len(rates) == 0 {
+		return nil, errors.New("empty rate")
+	}
+	return rates, nil
 }
 
 // Phase is the progress of a rotation.

@@ -2,6 +2,7 @@ package apikey
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,12 +192,15 @@ func TestRecordCheck(t *testing.T) {
 	}
 }
 
-func TestParseRate(t *testing.T) {
-	if r, err := ParseRate("100/s"); err != nil || r != (Rate{100, time.Second}) {
+func TestParseRates(t *testing.T) {
+	if r, err := ParseRates("100/s"); err != nil || !slices.Equal(r, []Rate{{100, time.Second}}) {
 		t.Error(r, err)
 	}
-	for _, text := range []string{"", "100", "0/s", "-1/s", "1/year", "x/s", "1/s/s", "9999999999999/s"} {
-		if _, err := ParseRate(text); err == nil {
+	if r, err := ParseRates("5/s 1000/h"); err != nil || !slices.Equal(r, []Rate{{5, time.Second}, {1000, time.Hour}}) {
+		t.Error(r, err)
+	}
+	for _, text := range []string{"", " ", "100", "0/s", "-1/s", "1/year", "x/s", "1/s/s", "9999999999999/s", "5/s,1000/h", "5/s 10/s", "5/m 10/min", "5/s x"} {
+		if _, err := ParseRates(text); err == nil {
 			t.Errorf("%q was read", text)
 		}
 	}

@@ -3,6 +3,7 @@ package serve
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"maps"
@@ -37,7 +38,7 @@ type cache struct {
 	mu      sync.RWMutex
 	epoch   int64 // incremented whenever entries are dropped
 	entries map[keyID]*entry
-	limits  map[keyID]*bucket   // survive dropped entries, so that a key's budget is not refilled
+	limits  map[keyID]*limit    // survive dropped entries, so that a key's budget is not refilled
 	texts   map[string][]string // header values, shared by keys
 }
 
@@ -55,10 +56,11 @@ func idOf(text string) (id keyID) {
 type entry struct {
 	id     [1]string
 	pepper *apikey.Pepper
-	limit  *bucket // nil: unlimited
+	limit  *limit // nil: unlimited
 	owner  []string
 	env    []string
 	scopes []string
+	meta   []string
 
 	count atomic.Int64 // uses not yet reported to the registry
 	last  atomic.Int64 // last use, milliseconds since 1970
@@ -80,7 +82,7 @@ func newCache(o Options, m *metrics, u *uses) *cache {
 	c := &cache{
 		Options: o, metrics: m, uses: u, slots: make(chan struct{}, maxLookups), started: time.Now(),
 		position: math.MaxInt64, // nothing is cached yet, so only the end of the log matters
-		entries:  make(map[keyID]*entry), limits: make(map[keyID]*bucket), texts: make(map[string][]string),
+		entries:  make(map[keyID]*entry), limits: make(map[keyID]*limit), texts: make(map[string][]string),
 	}
 	c.lastPoll.Store(-1)
 	c.unknown.Store(&entry{})
@@ -170,15 +172,26 @@ func (c *cache) load(ctx context.Context, id string) (*entry, error) {
 func (c *cache) newEntry(ctx context.Context, r apikey.Record) (*entry, error) {
 	e := &entry{record: r, id: [1]string{r.ID}, owner: c.sharedText(headerText(r.Owner)), env: c.sharedText(r.Environment), scopes: c.sharedText(strings.Join(r.Scopes, " "))}
 	// Drop what checks do not need, and share equal strings between keys.
-	e.record.Note, e.record.Metadata, e.record.Predecessor, e.record.Destinations = "", nil, "", nil
+	e.record.Note, e.record.Predecessor, e.record.Destinations = "", "", nil
 	e.record.Owner, e.record.Environment = c.sharedText(r.Owner)[0], e.env[0]
 	e.record.Scopes = c.sharedFields(e.scopes[0])
-	if r.Rate != "" {
-		rate, err := apikey.ParseRate(r.Rate)
+	e.meta = noMetadata
+	if len(r.Metadata) > 0 {
+		meta, err := json.Marshal(r.Metadata)
 		if err != nil {
 			return nil, err
 		}
-		e.limit = c.limitOf(idOf(r.ID), rate)
+		if e.meta = []string{headerText(string(meta))}; len(e.meta[0]) > maxMetadataHeader {
+			c.Log.Warn("a key's metadata is too long for X-Fob-Metadata: use /introspect", "key_id", r.ID)
+			e.meta = []string{""}
+		}
+	}
+	if r.Rate != "" {
+		rates, err := apikey.ParseRates(r.Rate)
+		if err != nil {
+			return nil, err
+		}
+		e.limit = c.limitOf(idOf(r.ID), r.Rate, rates)
 	}
 	if r.Pepper != "" {
 		p, err := c.Peppers(ctx, r.Pepper)
@@ -190,19 +203,25 @@ func (c *cache) newEntry(ctx context.Context, r apikey.Record) (*entry, error) {
 	return e, nil
 }
 
-// limitOf returns a key's bucket. It is only replaced when the rate changes: editing or
+// limitOf returns a key's limit. It is only replaced when a rate changes: editing or
 // evicting the key must not refill it.
-func (c *cache) limitOf(id keyID, rate apikey.Rate) *bucket {
-	want := &bucket{rate: float64(rate.Count) / rate.Per.Seconds(), capacity: float64(rate.Count)}
+func (c *cache) limitOf(id keyID, text string, rates []apikey.Rate) *limit {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if existing := c.limits[id]; existing != nil && existing.rate == want.rate && existing.capacity == want.capacity {
+	if existing := c.limits[id]; existing != nil && existing.rates == text {
 		return existing
 	}
 	makeRoom(c.limits, c.CacheSize)
-	c.limits[id] = want
-	return want
+	c.limits[id] = newLimit(text, rates)
+	return c.limits[id]
 }
+
+// maxMetadataHeader is the length, in bytes, of a header that all proxies accept besides the
+// others: nginx reads at most 4 KiB by default.
+const maxMetadataHeader = 2 << 10
+
+// noMetadata is sent too, to replace what the client may have sent.
+var noMetadata = []string{"{}"}
 
 // maxTexts bounds the shared texts.
 const maxTexts = 100_000

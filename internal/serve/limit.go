@@ -3,64 +3,128 @@ package serve
 import (
 	"math"
 	"net/netip"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/fobcli/fob/internal/apikey"
 )
 
-type bucket struct {
+// limit is the rates of a key, or of an address that guesses. Each has a bucket of tokens, and
+// each use takes one from all of them.
+type limit struct {
 	mu       sync.Mutex
+	buckets  []bucket
+	filledAt time.Time
+	rates    string   // as the key's record has them
+	policy   []string // RateLimit-Policy
+}
+
+type bucket struct {
+	name     string
 	rate     float64 // per second
 	capacity float64
 	tokens   float64
-	filledAt time.Time
 }
 
-func (b *bucket) take(now time.Time) (wait time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.fill(now)
-	if b.tokens >= 1 {
-		b.tokens--
-		return 0
+// newLimit returns the limit of a key.
+func newLimit(text string, rates []apikey.Rate) *limit {
+	l := &limit{rates: text}
+	var policy []string
+	for i, name := range strings.Fields(text) {
+		rate := rates[i]
+		l.buckets = append(l.buckets, bucket{name: name, rate: float64(rate.Count) / rate.Per.Seconds(), capacity: float64(rate.Count)})
+		policy = append(policy, `"`+name+`";q=`+strconv.Itoa(rate.Count)+";w="+strconv.Itoa(int(rate.Per.Seconds())))
 	}
-	return time.Duration(math.Ceil((1 - b.tokens) / b.rate * float64(time.Second)))
+	l.policy = []string{strings.Join(policy, ", ")}
+	return l
 }
 
-func (b *bucket) empty(now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.fill(now)
-	return b.tokens < 1
+// take takes a token from each bucket if all have one, and returns how long to wait otherwise.
+func (l *limit) take(now time.Time) (wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.takeLocked(now)
+}
+
+func (l *limit) takeLocked(now time.Time) (wait time.Duration) {
+	l.fill(now)
+	for i := range l.buckets {
+		if b := &l.buckets[i]; b.tokens < 1 {
+			wait = max(wait, b.next())
+		}
+	}
+	for i := 0; wait == 0 && i < len(l.buckets); i++ {
+		l.buckets[i].tokens--
+	}
+	return wait
+}
+
+// takeAndReport is take, and returns the value of RateLimit.
+func (l *limit) takeAndReport(now time.Time) (wait time.Duration, report string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	wait = l.takeLocked(now)
+	var buffer [128]byte
+	text := buffer[:0]
+	for i := range l.buckets {
+		b := &l.buckets[i]
+		if i > 0 {
+			text = append(text, ", "...)
+		}
+		text = append(append(append(text, '"'), b.name...), `";r=`...)
+		text = append(strconv.AppendInt(text, int64(b.tokens), 10), ";t="...)
+		text = strconv.AppendInt(text, seconds(b.next()), 10)
+	}
+	return wait, string(text)
+}
+
+// next returns the time until there is another whole token.
+func (b *bucket) next() time.Duration {
+	return time.Duration(math.Ceil((math.Floor(b.tokens) + 1 - b.tokens) / b.rate * float64(time.Second)))
+}
+
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+
+func (l *limit) empty(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fill(now)
+	return l.buckets[0].tokens < 1
 }
 
 // fill adds the tokens since the last call. A clock that was set back adds none.
-func (b *bucket) fill(now time.Time) {
-	if b.filledAt.IsZero() {
-		b.tokens = b.capacity
-	} else if since := now.Sub(b.filledAt); since > 0 {
-		b.tokens = min(b.capacity, b.tokens+b.rate*since.Seconds())
+func (l *limit) fill(now time.Time) {
+	since := now.Sub(l.filledAt).Seconds()
+	for i := range l.buckets {
+		if b := &l.buckets[i]; l.filledAt.IsZero() {
+			b.tokens = b.capacity
+		} else if since > 0 {
+			b.tokens = min(b.capacity, b.tokens+b.rate*since)
+		}
 	}
-	b.filledAt = now
+	l.filledAt = now
 }
 
-// limiter has a bucket per client address, and evicts some when there are too many.
+// limiter has a limit per client address, and evicts some when there are too many.
 type limiter struct {
 	rate float64
 	now  func() time.Time
 
-	mu      sync.Mutex
-	buckets map[netip.Addr]*bucket
+	mu     sync.Mutex
+	limits map[netip.Addr]*limit
 }
 
 // maxAddresses bounds the limiter's memory to about 10 MiB.
 const maxAddresses = 1 << 16
 
 func newLimiter(perSecond int, now func() time.Time) *limiter {
-	return &limiter{rate: float64(perSecond), now: now, buckets: make(map[netip.Addr]*bucket)}
+	return &limiter{rate: float64(perSecond), now: now, limits: make(map[netip.Addr]*limit)}
 }
 
-// bucketOf returns the bucket of an address; the IPv6 addresses of a /64 share one.
-func (l *limiter) bucketOf(address netip.Addr) *bucket {
+// limitOf returns the limit of an address; the IPv6 addresses of a /64 share one.
+func (l *limiter) limitOf(address netip.Addr) *limit {
 	if address = address.Unmap(); address.Is6() {
 		if prefix, err := address.Prefix(64); err == nil {
 			address = prefix.Addr()
@@ -68,13 +132,13 @@ func (l *limiter) bucketOf(address netip.Addr) *bucket {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if b := l.buckets[address]; b != nil {
-		return b
+	if existing := l.limits[address]; existing != nil {
+		return existing
 	}
-	makeRoom(l.buckets, maxAddresses)
-	b := &bucket{rate: l.rate, capacity: 2 * l.rate}
-	l.buckets[address] = b
-	return b
+	makeRoom(l.limits, maxAddresses)
+	created := &limit{buckets: []bucket{{rate: l.rate, capacity: 2 * l.rate}}}
+	l.limits[address] = created
+	return created
 }
 
 // makeRoom deletes arbitrary entries until one more fits.
@@ -89,11 +153,11 @@ func makeRoom[K comparable, V any](m map[K]V, most int) {
 
 // blocked reports whether an address has sent too many unknown keys.
 func (l *limiter) blocked(address netip.Addr) bool {
-	return l.rate > 0 && l.bucketOf(address).empty(l.now())
+	return l.rate > 0 && l.limitOf(address).empty(l.now())
 }
 
 func (l *limiter) failed(address netip.Addr) {
 	if l.rate > 0 {
-		l.bucketOf(address).take(l.now())
+		l.limitOf(address).take(l.now())
 	}
 }

@@ -134,7 +134,7 @@ func (s *Server) Internal() http.Handler {
 
 func (s *Server) route(w http.ResponseWriter, r *http.Request, public, internal bool) {
 	path := r.URL.Path
-	introspects := internal && path == "/introspect"
+	introspects := internal && path == introspectPath
 	if !introspects && (r.ContentLength != 0 || len(r.TransferEncoding) > 0) {
 		// A proxy and net/http might disagree where a body ends (request smuggling).
 		w.Header().Set("Connection", "close")
@@ -157,8 +157,9 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, public, internal 
 
 // verifyPath is the path for proxies. Envoy appends the original path to it.
 const (
-	verifyPath  = "/verify"
-	envoyPrefix = verifyPath + "/"
+	verifyPath     = "/verify"
+	envoyPrefix    = verifyPath + "/"
+	introspectPath = "/introspect"
 )
 
 func writeText(w http.ResponseWriter, status int, body string) {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -455,6 +456,60 @@ func TestRateLimitOfAKey(t *testing.T) {
 	}
 }
 
+func TestRatesOfAKey(t *testing.T) {
+	f := newFixture(t, nil)
+	like := draft
+	like.Rate = "2/s 5/h"
+	text, id := f.key(t, like)
+	for i, test := range []struct {
+		pass   time.Duration
+		status int
+		limit  string
+		retry  string
+	}{
+		{0, 200, `"2/s";r=1;t=1, "5/h";r=4;t=720`, ""},
+		{0, 200, `"2/s";r=0;t=1, "5/h";r=3;t=720`, ""},
+		{0, 429, `"2/s";r=0;t=1, "5/h";r=3;t=720`, "1"}, // refused by one, it costs the other nothing
+		{time.Second, 200, `"2/s";r=1;t=1, "5/h";r=2;t=719`, ""},
+		{time.Second, 200, `"2/s";r=1;t=1, "5/h";r=1;t=718`, ""},
+		{time.Second, 200, `"2/s";r=1;t=1, "5/h";r=0;t=717`, ""},
+		{time.Second, 429, `"2/s";r=2;t=1, "5/h";r=0;t=716`, "716"},
+		{716 * time.Second, 200, `"2/s";r=1;t=1, "5/h";r=0;t=720`, ""},
+	} {
+		f.pass(test.pass)
+		f.server.cache.forget([]string{id}) // as a change of the key's note does
+		r := f.bearer("/verify", text)
+		if r.StatusCode != test.status || r.Header.Get("RateLimit") != test.limit || r.Header.Get("Retry-After") != test.retry || r.Header.Get("RateLimit-Policy") != `"2/s";q=2;w=1, "5/h";q=5;w=3600` {
+			t.Errorf("%d: %d %v", i, r.StatusCode, r.Header)
+		}
+	}
+	free, _ := f.key(t, draft)
+	if r := f.bearer("/verify", free); r.Header.Get("RateLimit") != "" || r.Header.Get("RateLimit-Policy") != "" {
+		t.Error("a key without a rate:", r.Header)
+	}
+}
+
+func TestVerify_Metadata(t *testing.T) {
+	f := newFixture(t, nil)
+	for want, metadata := range map[string]map[string]string{
+		"{}":                             nil,
+		`{"plan":"pro","tenant":"a, b"}`: {"plan": "pro", "tenant": "a, b"},
+		url.PathEscape(`{"a":"ö"}`):      {"a": "ö"},
+		"":                               {"long": strings.Repeat("x", maxMetadataHeader)},
+	} {
+		like := draft
+		like.Metadata = metadata
+		text, id := f.key(t, like)
+		r := f.bearer("/verify", text)
+		if got, found := r.Header["X-Fob-Metadata"]; r.StatusCode != 200 || !found || got[0] != want {
+			t.Errorf("%v: %d %q", metadata, r.StatusCode, got)
+		}
+		if want == "" && !strings.Contains(f.log.String(), "too long for X-Fob-Metadata: use /introspect\" key_id="+id) {
+			t.Error("what is missing is not logged")
+		}
+	}
+}
+
 func TestG60Guessing(t *testing.T) {
 	f := newFixture(t, func(o *Options) {
 		o.Guesses = 10
@@ -481,7 +536,7 @@ func TestG60Guessing(t *testing.T) {
 	for i := range 2 * maxAddresses {
 		f.server.guesses.failed(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}))
 	}
-	if n := len(f.server.guesses.buckets); n > maxAddresses {
+	if n := len(f.server.guesses.limits); n > maxAddresses {
 		t.Errorf("G60: %d addresses are held", n)
 	}
 }
@@ -654,24 +709,38 @@ func TestOnlyAuthStatuses(t *testing.T) {
 func TestIntrospect(t *testing.T) {
 	f := newFixture(t, nil)
 	asker, _ := f.key(t, apikey.Record{Owner: "gateway", Environment: "live", Scopes: []string{IntrospectScope}})
-	text, id := f.key(t, apikey.Record{Owner: "shop", Environment: "live", Scopes: []string{"a:b"}, ExpiresAt: f.now().Add(time.Hour), Rate: "1/h"})
-	ask := func(key, form, media string) (int, map[string]any) {
+	text, id := f.key(t, apikey.Record{Owner: "shop", Environment: "live", Scopes: []string{"a:b"}, ExpiresAt: f.now().Add(2 * time.Hour), Rate: "1/h", Metadata: map[string]string{"plan": "größer"}})
+	answer := func(key, form, media string) *http.Response {
 		r := httptest.NewRequest("POST", "/introspect", strings.NewReader(form))
 		r.Header.Set("Authorization", "Bearer "+key)
 		r.Header.Set("Content-Type", media)
 		w := httptest.NewRecorder()
 		f.server.ServeHTTP(w, r)
+		return w.Result()
+	}
+	ask := func(key, form, media string) (int, map[string]any) {
+		r := answer(key, form, media)
 		var said map[string]any
-		_ = json.Unmarshal(w.Body.Bytes(), &said)
-		return w.Code, said
+		_ = json.Unmarshal([]byte(body(t, r)), &said)
+		return r.StatusCode, said
 	}
 	const media = "application/x-www-form-urlencoded"
-	for range 2 { // its own limit is not used up by questions
-		status, said := ask(asker, url.Values{"token": {text}}.Encode(), media)
-		if status != 200 || said["active"] != true || said["jti"] != id || said["scope"] != "a:b" || said["client_id"] != "shop" || said["exp"] == nil {
-			t.Error(status, said)
-		}
+	form := url.Values{"token": {text}}.Encode()
+	status, said := ask(asker, form, media)
+	if status != 200 || said["active"] != true || said["jti"] != id || said["scope"] != "a:b" || said["client_id"] != "shop" || said["exp"] == nil || fmt.Sprint(said["metadata"]) != "map[plan:größer]" {
+		t.Error(status, said)
 	}
+	// Introspection is a use: the key's rate counts, for any proxy.
+	f.server.OnlyAuthStatuses = true
+	if r := answer(asker, form, media); r.StatusCode != 429 || r.Header.Get("Retry-After") != "3600" || r.Header.Get("RateLimit") != `"1/h";r=0;t=3600` {
+		t.Error(r.StatusCode, r.Header)
+	}
+	f.server.OnlyAuthStatuses = false
+	if r := f.bearer("/verify", text); r.StatusCode != 429 {
+		t.Error("verify and introspect count apart:", r.StatusCode)
+	}
+	f.pass(30 * time.Minute)
+	f.pass(30 * time.Minute)
 	if status, said := ask(asker, "token=nonsense", media); status != 200 || said["active"] != false || len(said) != 1 {
 		t.Error(status, said)
 	}

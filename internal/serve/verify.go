@@ -62,11 +62,12 @@ type verdict struct {
 	outcome
 	entry *entry        // set if the secret was right
 	wait  time.Duration // for Retry-After
+	limit string        // RateLimit, of a key with a rate
 	need  []string      // the required scopes
 }
 
 // preflightEntry has empty texts.
-var preflightEntry = &entry{owner: []string{""}, env: []string{""}, scopes: []string{""}}
+var preflightEntry = &entry{owner: []string{""}, env: []string{""}, scopes: []string{""}, meta: []string{""}}
 
 // verify responds to a proxy that asks whether a request may pass.
 func (s *Server) verify(w http.ResponseWriter, r *http.Request) {
@@ -88,9 +89,17 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	h["X-Fob-Key-Id"], h["X-Fob-Owner"] = v.entry.id[:], v.entry.owner
-	h["X-Fob-Env"], h["X-Fob-Scopes"] = v.entry.env, v.entry.scopes
+	h["X-Fob-Env"], h["X-Fob-Scopes"], h["X-Fob-Metadata"] = v.entry.env, v.entry.scopes, v.entry.meta
 	h["Cache-Control"] = noStore
+	v.setLimit(h)
 	w.WriteHeader(http.StatusOK)
+}
+
+// setLimit sets the headers of draft-ietf-httpapi-ratelimit-headers-11.
+func (v *verdict) setLimit(h http.Header) {
+	if v.limit != "" {
+		h["Ratelimit"], h["Ratelimit-Policy"] = []string{v.limit}, v.entry.limit.policy
+	}
 }
 
 func (s *Server) judge(r *http.Request) verdict {
@@ -171,14 +180,16 @@ func reasonOf(err error) apikey.Reason {
 
 // accept counts a valid key's use, unless its rate limit is exceeded.
 func (s *Server) accept(ctx context.Context, text string, e *entry, now time.Time) verdict {
+	v := verdict{entry: e}
 	if e.limit != nil {
-		if wait := e.limit.take(now); wait > 0 {
-			return verdict{outcome: rateLimited, entry: e, wait: wait}
+		if v.wait, v.limit = e.limit.takeAndReport(now); v.wait > 0 {
+			v.outcome = rateLimited
+			return v
 		}
 	}
 	e.use(now)
 	s.rehash(ctx, text, e)
-	return verdict{entry: e}
+	return v
 }
 
 // failed counts an unknown key against the client's address.
@@ -203,9 +214,10 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, v verdict) {
 		h.Set("WWW-Authenticate", challenge)
 	}
 	if v.wait > 0 {
-		h.Set("Retry-After", strconv.Itoa(int((v.wait+time.Second-1)/time.Second)))
+		h.Set("Retry-After", strconv.FormatInt(seconds(v.wait), 10))
 	}
-	if s.OnlyAuthStatuses && status != http.StatusUnauthorized {
+	v.setLimit(h)
+	if s.OnlyAuthStatuses && status != http.StatusUnauthorized && r.URL.Path != introspectPath {
 		status = http.StatusForbidden
 		h.Set("X-Fob-Reason", a.name)
 	}
@@ -254,6 +266,8 @@ type introspection struct {
 	Environment string `json:"env,omitempty"`
 	IssuedAt    int64  `json:"iat,omitempty"`
 	ExpiresAt   int64  `json:"exp,omitempty"`
+
+	Metadata map[string]string `json:"metadata,omitempty"`
 }
 
 // introspect describes a key to a service with IntrospectScope.
@@ -281,9 +295,10 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 	}
 	v := s.check(r, token, apikey.Need{})
 	switch v.outcome {
-	case unavailable, tooManyFailures:
+	case unavailable, tooManyFailures, rateLimited: // introspection is a use
 		s.refuse(w, r, v)
-	case allowed, rateLimited: // rate limits apply to uses, not to introspection
+	case allowed:
+		v.setLimit(w.Header())
 		s.answerJSON(w, http.StatusOK, newIntrospection(v.entry))
 	default:
 		s.answerJSON(w, http.StatusOK, introspection{})
@@ -293,7 +308,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 func newIntrospection(e *entry) introspection {
 	i := introspection{
 		Active: true, Scope: e.scopes[0], ClientID: e.record.Owner, Subject: e.record.Owner, TokenType: "api_key", ID: e.record.ID,
-		Environment: e.record.Environment, IssuedAt: e.record.CreatedAt.Unix(),
+		Environment: e.record.Environment, IssuedAt: e.record.CreatedAt.Unix(), Metadata: e.record.Metadata,
 	}
 	if ends := e.record.Ends(); !ends.IsZero() {
 		i.ExpiresAt = ends.Unix()

@@ -260,19 +260,22 @@ func TestServeBehindProxies(t *testing.T) {
 
 func (p *proxied) checkAllowed() {
 	p.t.Helper()
-	key := p.live("--scope", "orders:read", "--scope", "a:b")
+	key := p.live("--scope", "orders:read", "--scope", "a:b", "--meta", "plan=pro", "--rate", "50/d", "--rate", "40/h")
 	id := strings.Split(key, "_")[2]
 	body := strings.Repeat("3 MB of uploads", 200_000)
 	resp, said := p.call("POST", "/orders?x=y", body, "Authorization: Bearer "+key,
-		"X-Fob-Owner: eve", "X_Fob_Owner: eve", "x-fob-key-id: eve", "X-Fob_Scopes: *:*")
+		"X-Fob-Owner: eve", "X_Fob_Owner: eve", "x-fob-key-id: eve", "X-Fob_Scopes: *:*", "X-Fob-Metadata: {\"plan\":\"eve\"}")
 	_, header, got := p.up.seen()
 	if resp.StatusCode != 200 || said != "from the service" || got != body {
 		p.t.Fatalf("%d %q, %d bytes arrived\n%s", resp.StatusCode, said, len(got), p.fob.said())
 	}
-	for name, want := range map[string]string{"X-Fob-Key-Id": id, "X-Fob-Owner": "shop", "X-Fob-Env": "live", "X-Fob-Scopes": "orders:read a:b"} {
+	for name, want := range map[string]string{"X-Fob-Key-Id": id, "X-Fob-Owner": "shop", "X-Fob-Env": "live", "X-Fob-Scopes": "orders:read a:b", "X-Fob-Metadata": `{"plan":"pro"}`} {
 		if got := header[name]; len(got) != 1 || got[0] != want {
 			p.t.Errorf("%s: %q, not %q", name, got, want)
 		}
+	}
+	if limit := resp.Header.Get("RateLimit"); p.rp.name != "caddy" && limit != `"50/d";r=49;t=1728, "40/h";r=39;t=90` {
+		p.t.Errorf("RateLimit: %q", limit)
 	}
 	for name, values := range header {
 		if strings.Contains(strings.Join(values, " "), key) || strings.Contains(strings.Join(values, " "), "eve") {
@@ -317,8 +320,8 @@ func (p *proxied) checkRefused() {
 	resp, said = p.call("GET", "/", "", "Authorization: Bearer "+limited)
 	p.refused("too often", 429, resp, calls+1)
 	p.inJSON("too often", "rate_limited", resp, said)
-	if resp.Header.Get("Retry-After") == "" {
-		p.t.Errorf("no Retry-After: %v", resp.Header)
+	if resp.Header.Get("Retry-After") == "" || !strings.HasPrefix(resp.Header.Get("RateLimit"), `"1/h";r=0;t=`) || resp.Header.Get("RateLimit-Policy") != `"1/h";q=1;w=3600` {
+		p.t.Errorf("too often: %v", resp.Header)
 	}
 }
 

@@ -40,4 +40,9 @@ core.register_action("fob-verify", { "http-req" }, function(txn, query)
     txn:set_var("txn.fob_owner", header("x-fob-owner"))
     txn:set_var("txn.fob_env", header("x-fob-env"))
     txn:set_var("txn.fob_scopes", header("x-fob-scopes"))
+    txn:set_var("txn.fob_metadata", header("x-fob-metadata"))
+    if header("ratelimit") ~= "" then
+        txn:set_var("txn.fob_limit", header("ratelimit"))
+        txn:set_var("txn.fob_policy", header("ratelimit-policy"))
+    end
 end, 1)

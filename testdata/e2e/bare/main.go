@@ -19,12 +19,12 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	id, owner, env, scopes, noStore := []string{"0AAAAAAAAAAA"}, []string{"team-1"}, []string{"live"}, []string{"orders:read orders:write"}, []string{"no-store"}
+	id, owner, env, scopes, metadata, noStore := []string{"0AAAAAAAAAAA"}, []string{"team-1"}, []string{"live"}, []string{"orders:read orders:write"}, []string{"{}"}, []string{"no-store"}
 	server := &http.Server{
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			h := w.Header()
-			h["X-Fob-Key-Id"], h["X-Fob-Owner"], h["X-Fob-Env"], h["X-Fob-Scopes"], h["Cache-Control"] = id, owner, env, scopes, noStore
+			h["X-Fob-Key-Id"], h["X-Fob-Owner"], h["X-Fob-Env"], h["X-Fob-Scopes"], h["X-Fob-Metadata"], h["Cache-Control"] = id, owner, env, scopes, metadata, noStore
 			w.WriteHeader(http.StatusOK)
 		}),
 	}
