@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,8 @@ type importOptions struct {
 	Owner       string   `flag:"owner" empty:"refused" help:"{OWNER} for lines without one"`
 	Environment string   `flag:"env" empty:"refused" help:"{ENVIRONMENT} for lines without one"`
 	Scopes      []string `flag:"scope" help:"{SCOPE} for lines without scopes; repeatable"`
+	Map         []string `flag:"map" help:"{COLUMN=FIELD}: read a CSV column as this field; COLUMN= skips it; repeatable"`
+	Extra       bool     `flag:"extra-metadata" help:"import CSV columns with unknown names as metadata"`
 	DryRun      bool     `flag:"dry-run" help:"check all lines, and do nothing"`
 }
 
@@ -31,13 +34,15 @@ func newImportCmd(a *app.App) *cobra.Command {
 		Use:   "import",
 		Short: "Import keys that another system issued, from stdin",
 		Long: `Add keys from stdin to the registry: JSON lines, as 'fob key export' prints them, or
-CSV with the names of the columns in the first line. A line has the key or its hash
-(SHA-256 of the whole key, in hex or base64), and optionally owner, environment,
-scopes (in CSV separated by spaces), rate, note, created_at, expires_at, disabled.
-The flags are for lines without that column.
+CSV (with commas, semicolons or tabs) with the names of the columns in the first line.
+A line has the key or its hash (SHA-256 of the whole key, in hex or base64), and
+optionally owner, environment, scopes and rate (in CSV separated by spaces), note,
+created_at, expires_at, disabled, metadata.NAME. Times in CSV may be dates, or seconds
+since 1970. The flags are for lines without that column.
 
 Keys that are in the registry are skipped: an interrupted import can be run again.`,
 		Example: `  fob key import --owner legacy --env live <keys.csv
+  fob key import --map customer=owner --map plan=metadata.plan <keys.csv
   fob key import --dry-run <keys.jsonl`,
 		Args: usage.NoKeyArgs,
 	}, importOptions{}, runImport, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
@@ -91,7 +96,15 @@ func importKeys(ctx context.Context, a *app.App, g *keys.Registrar, opts importO
 	input := cli.NewCountingReader(ctx, a.In)
 	bar := a.NewProgress("importing", input.Size)
 	defer bar.End()
-	list, err := keylist.NewReader(input)
+	fields := make(map[string]string)
+	for _, pair := range opts.Map {
+		column, field, found := strings.Cut(pair, "=")
+		if !found || column == "" {
+			return keys.Imported{}, cli.WithHint(cli.Usagef("invalid map %.80q", pair), "use --map COLUMN=FIELD, as in --map customer=owner")
+		}
+		fields[strings.ToLower(column)] = field
+	}
+	list, err := keylist.NewReader(input, keylist.Options{Fields: fields, ExtraMetadata: opts.Extra})
 	if err != nil {
 		return keys.Imported{}, err
 	}

@@ -12,6 +12,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,9 +54,15 @@ type Reader struct {
 	next func() (Line, error)
 }
 
+// Options configures how the columns of CSV are read.
+type Options struct {
+	Fields        map[string]string // by a column's name, in lower case: its field, or "" to skip it
+	ExtraMetadata bool              // other columns are metadata
+}
+
 // NewReader detects whether the list is in JSON lines or in CSV, whose first line has the
-// columns' names.
-func NewReader(r io.Reader) (*Reader, error) {
+// columns' names, separated by commas, semicolons or tabs.
+func NewReader(r io.Reader, opts Options) (*Reader, error) {
 	buffered := bufio.NewReaderSize(sanitize.NewReader(r), maxLine)
 	start, err := buffered.Peek(1)
 	for err == nil && (start[0] == '\n' || start[0] == '\r' || start[0] == ' ') {
@@ -73,10 +80,13 @@ func NewReader(r io.Reader) (*Reader, error) {
 		return nil, &LineError{1, errors.New("it is a JSON array: write one object a line, as jq -c '.[]' does")}
 	}
 	if start[0] == '{' {
+		if len(opts.Fields) > 0 || opts.ExtraMetadata {
+			return nil, &LineError{1, errors.New("columns can be mapped in CSV only")}
+		}
 		list.next = func() (Line, error) { return list.readJSON(buffered) }
 		return list, nil
 	}
-	return list, list.startCSV(buffered)
+	return list, list.startCSV(buffered, opts)
 }
 
 // Read returns the next line and its number, or io.EOF. An error of a line is a *LineError.
@@ -155,38 +165,79 @@ func readColumns() map[string]func(*Line, string) error {
 	}
 }
 
+// metadataPrefix begins the name of a field with metadata.
+const metadataPrefix = "metadata."
+
+// readerOf returns how a field is read, or nil if there is none of that name.
+func readerOf(field string) func(*Line, string) error {
+	name, isMetadata := strings.CutPrefix(field, metadataPrefix)
+	switch {
+	case field == "":
+		return func(*Line, string) error { return nil }
+	case !isMetadata || name == "":
+		return readColumns()[field]
+	}
+	return func(l *Line, value string) error {
+		if l.Metadata == nil {
+			l.Metadata = make(map[string]string)
+		}
+		if value != "" {
+			l.Metadata[name] = value
+		}
+		return nil
+	}
+}
+
+// readTime reads a date, or RFC 3339, or seconds or milliseconds since 1970.
 func readTime(to *time.Time, text string) (err error) {
 	if text == "" {
 		return nil
 	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil && 0 <= n && n < maxSeconds*1000 {
+		if n < maxSeconds {
+			n *= 1000
+		}
+		*to = time.UnixMilli(n).UTC()
+		return nil
+	}
 	if *to, err = time.Parse(time.RFC3339, text); err != nil {
 		if *to, err = time.Parse(time.DateOnly, text); err != nil {
-			return fmt.Errorf("invalid time %.40q: use a date such as 2027-01-31, or RFC 3339", text)
+			return fmt.Errorf("invalid time %.40q: use a date such as 2027-01-31, RFC 3339, or seconds since 1970", text)
 		}
 	}
 	return nil
 }
 
-func (r *Reader) startCSV(buffered *bufio.Reader) error {
+// maxSeconds is in the year 5138; as milliseconds, in 1973.
+const maxSeconds = 1e11
+
+// findDelimiter returns the delimiter that is most frequent in the first line.
+func findDelimiter(buffered *bufio.Reader) rune {
+	head, _ := buffered.Peek(maxLine)
+	head, _, _ = bytes.Cut(head, []byte("\n"))
+	found, most := ',', bytes.Count(head, []byte(","))
+	for _, delimiter := range ";\t" {
+		if n := bytes.Count(head, []byte(string(delimiter))); n > most {
+			found, most = delimiter, n
+		}
+	}
+	return found
+}
+
+func (r *Reader) startCSV(buffered *bufio.Reader, opts Options) error {
+	delimiter := findDelimiter(buffered)
 	input := &lineLimiter{Reader: buffered, left: maxLine}
 	table := csv.NewReader(input)
-	table.ReuseRecord = true
+	table.Comma, table.ReuseRecord = delimiter, true
 	head, err := table.Read()
 	r.at = 1
 	if err != nil {
-		_, err = explainCSV(err, 1)
+		_, err = explainCSV(err, 1, delimiter)
 		return &LineError{1, err}
 	}
-	names, columns := slices.Clone(head), readColumns()
-	for i, name := range names {
-		names[i] = strings.ToLower(strings.TrimSpace(name))
-		if columns[names[i]] == nil {
-			known := strings.Join(slices.Sorted(maps.Keys(columns)), ", ")
-			return &LineError{1, fmt.Errorf("column %d has an unknown name; the first line must name the columns: %s", i+1, known)}
-		}
-	}
-	if !slices.Contains(names, "key") && !slices.Contains(names, "hash") {
-		return &LineError{1, errors.New("there is no column 'key' and none 'hash'")}
+	readers, err := opts.readers(head)
+	if err != nil {
+		return &LineError{1, err}
 	}
 	r.next = func() (Line, error) {
 		input.left = maxLine
@@ -195,19 +246,57 @@ func (r *Reader) startCSV(buffered *bufio.Reader) error {
 			return Line{}, err
 		}
 		if err != nil {
-			r.at, err = explainCSV(err, r.at+1)
+			r.at, err = explainCSV(err, r.at+1, delimiter)
 			return Line{}, err
 		}
 		r.at, _ = table.FieldPos(0)
 		var l Line
 		for i, cell := range cells {
-			if err := columns[names[i]](&l, strings.TrimSpace(cell)); err != nil {
+			if err := readers[i](&l, strings.TrimSpace(cell)); err != nil {
 				return l, err
 			}
 		}
 		return l, nil
 	}
 	return nil
+}
+
+// readers returns how each column is read.
+func (o *Options) readers(head []string) (readers []func(*Line, string) error, err error) {
+	fields := make(map[string]bool)
+	unused := maps.Clone(o.Fields)
+	for i, column := range head {
+		column = strings.TrimSpace(column)
+		lower := strings.ToLower(column)
+		field, mapped := o.Fields[lower]
+		delete(unused, lower)
+		switch {
+		case mapped:
+		case strings.HasPrefix(lower, metadataPrefix):
+			field = metadataPrefix + column[len(metadataPrefix):]
+		case readColumns()[lower] == nil && o.ExtraMetadata:
+			field = metadataPrefix + column
+		default:
+			field = lower
+		}
+		read := readerOf(field)
+		switch {
+		case read == nil, field == "" && !mapped:
+			known := strings.Join(slices.Sorted(maps.Keys(readColumns())), ", ")
+			return nil, fmt.Errorf("column %d has an unknown name; the first line must name the columns, separated by commas, semicolons or tabs: %s, metadata.NAME", i+1, known)
+		case fields[field] && field != "":
+			return nil, fmt.Errorf("column %d is the second one for its field", i+1)
+		}
+		fields[field] = true
+		readers = append(readers, read)
+	}
+	switch {
+	case len(unused) > 0:
+		return nil, fmt.Errorf("there is no column %.40q to map", slices.Sorted(maps.Keys(unused))[0])
+	case !fields["key"] && !fields["hash"]:
+		return nil, errors.New("there is no column 'key' and none 'hash'")
+	}
+	return readers, nil
 }
 
 // lineLimiter limits the size of a CSV record, including quoted line breaks: an unclosed
@@ -228,8 +317,12 @@ func (b *lineLimiter) Read(p []byte) (int, error) {
 
 // explainCSV returns the line number of a CSV error, or line, and the error without the
 // line's text, which may contain a key.
-func explainCSV(err error, line int) (int, error) {
+func explainCSV(err error, line int, delimiter rune) (int, error) {
 	if parse, ok := errors.AsType[*csv.ParseError](err); ok {
+		if errors.Is(err, csv.ErrFieldCount) {
+			return parse.StartLine, fmt.Errorf("%w: the first line separates its columns by %s", csv.ErrFieldCount,
+				map[rune]string{',': "commas", ';': "semicolons", '\t': "tabs"}[delimiter])
+		}
 		return parse.StartLine, parse.Err
 	}
 	return line, err
@@ -249,6 +342,9 @@ func (l *Line) Finish() (err error) {
 		return errors.New("a line with a key needs no hash, pepper or id")
 	case l.Key == "" && l.Hash == "":
 		return errors.New("there is neither a key nor a hash")
+	case strings.HasPrefix(l.Hash, "$"): // bcrypt, Argon2 and others in the modular crypt format
+		kind, _, _ := strings.Cut(l.Hash[1:], "$")
+		return fmt.Errorf("the hash has the format $%.12s$, of bcrypt, Argon2 or the like: fob finds keys by their SHA-256, which cannot be computed from it; import the keys themselves, or issue new ones", kind)
 	case l.Hash != "":
 		l.Digest, err = apikey.ParseDigest(l.Hash)
 	}

@@ -15,7 +15,7 @@ const hash = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
 
 // read reads a list to its end.
 func read(text string) (lines []Line, numbers []int, err error) {
-	list, err := NewReader(strings.NewReader(text))
+	list, err := NewReader(strings.NewReader(text), Options{})
 	for err == nil {
 		var l Line
 		var at int
@@ -150,11 +150,108 @@ func TestWriteAndRead(t *testing.T) {
 	}
 }
 
+func readWith(opts Options, text string) (Line, error) {
+	list, err := NewReader(strings.NewReader(text), opts)
+	if err != nil {
+		return Line{}, err
+	}
+	l, _, err := list.Read()
+	return l, err
+}
+
+func TestReadCSV_Delimiters(t *testing.T) {
+	for _, text := range []string{
+		"hash;owner;scopes;note\n" + hash + ";shop;a:b c:d;1,5\n",
+		"hash\towner\tscopes\tnote\r\n" + hash + "\tshop\ta:b c:d\t\"1,5\"\r\n",
+		"hash,owner,scopes,note\n" + hash + ",shop,a:b c:d,\"1,5\"\n",
+		"hash;owner;scopes;\"note\"\n" + hash + ";shop;a:b c:d;1,5", // no line break at the end
+	} {
+		if l, err := readWith(Options{}, text); err != nil || l.Hash != hash || l.Owner != "shop" || len(l.Scopes) != 2 || l.Note != "1,5" {
+			t.Errorf("%q: %+v %v", text, l, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"hash|owner\n" + hash + "|shop\n":       "separated by commas, semicolons or tabs",
+		"hash:owner\n" + hash + ":shop\n":       "separated by commas, semicolons or tabs",
+		"hash,owner\n" + hash + ";shop\n":       "the first line separates its columns by commas",
+		"hash;owner\n" + hash + "\tshop\n":      "the first line separates its columns by semicolons",
+		"hash\towner\n" + hash + "\tshop\tx\n":  "the first line separates its columns by tabs",
+		"hash,owner,Owner\n" + hash + ",a,b\n":  "the second one for its field",
+		",hash\nx," + hash + "\n":               "column 1 has an unknown name",
+		"hash,metadata.\n" + hash + ",x\n":      "column 2 has an unknown name",
+		"hash,created_at\n" + hash + ",17e8\n":  "invalid time",
+		"hash,created_at\n" + hash + ",1e400\n": "invalid time",
+	} {
+		if _, err := readWith(Options{}, text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestReadCSV_Columns(t *testing.T) {
+	opts := Options{Fields: map[string]string{"sha256": "hash", "customer": "owner", "plan": "metadata.tier", "junk": ""}}
+	const head, row = "SHA256,Customer,plan,junk,metadata.Team\n", hash + ",shop,pro,x,blue\n"
+	l, err := readWith(opts, head+row)
+	if err != nil || l.Hash != hash || l.Owner != "shop" || len(l.Metadata) != 2 || l.Metadata["tier"] != "pro" || l.Metadata["Team"] != "blue" {
+		t.Errorf("%+v %v", l, err)
+	}
+	for name, test := range map[string]struct {
+		opts       Options
+		text, want string
+	}{
+		"an unknown column":  {Options{}, "hash,Region\n" + hash + ",eu\n", "column 2 has an unknown name"},
+		"a missing column":   {Options{Fields: map[string]string{"customer": "owner"}}, "hash\n" + hash + "\n", `no column "customer"`},
+		"an unknown field":   {Options{Fields: map[string]string{"x": "colour"}}, "hash,x\n" + hash + ",red\n", "column 2 has an unknown name"},
+		"no metadata's name": {Options{Fields: map[string]string{"x": "metadata."}}, "hash,x\n" + hash + ",red\n", "column 2 has an unknown name"},
+		"a field twice":      {Options{Fields: map[string]string{"x": "owner"}}, "hash,x,owner\n" + hash + ",a,b\n", "the second one"},
+		"metadata twice":     {Options{ExtraMetadata: true}, "hash,x,metadata.x\n" + hash + ",a,b\n", "the second one"},
+		"the hash skipped":   {Options{Fields: map[string]string{"hash": ""}}, "hash\n" + hash + "\n", "no column 'key'"},
+		"JSON":               {Options{ExtraMetadata: true}, "{}", "CSV only"},
+	} {
+		if _, err := readWith(test.opts, test.text); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	l, err = readWith(Options{ExtraMetadata: true}, "hash,Region,empty\n"+hash+",eu,\n")
+	if err != nil || len(l.Metadata) != 1 || l.Metadata["Region"] != "eu" {
+		t.Errorf("%+v %v", l, err)
+	}
+}
+
+func TestReadCSV_EpochTimes(t *testing.T) {
+	want := time.Date(2027, 1, 31, 12, 0, 0, 0, time.UTC)
+	for _, text := range []string{"1801396800", "1801396800000", "2027-01-31T12:00:00Z", " 1801396800 "} {
+		if l, err := readWith(Options{}, "hash,expires_at\n"+hash+","+text+"\n"); err != nil || !l.ExpiresAt.Equal(want) {
+			t.Errorf("%s: %s %v", text, l.ExpiresAt, err)
+		}
+	}
+	for _, text := range []string{"0", "-1"} { // G58: not never
+		if l, err := readWith(Options{}, "hash,expires_at\n"+hash+","+text+"\n"); err == nil && l.Finish() == nil {
+			t.Errorf("%s: %s", text, l.ExpiresAt)
+		}
+	}
+	if _, err := readWith(Options{}, "hash,expires_at\n"+hash+",9999999999999999\n"); err == nil {
+		t.Error("a time in the year 318857 is accepted")
+	}
+}
+
+func TestFinish_RefusesPasswordHashes(t *testing.T) {
+	for text, kind := range map[string]string{
+		"$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW": "$2b$",
+		"$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA":                 "$argon2id$",
+	} {
+		err := &LineError{1, (&Line{Hash: text}).Finish()}
+		if err.Err == nil || !strings.Contains(err.Error(), kind) || !strings.Contains(err.Error(), "SHA-256") || strings.Contains(err.Error(), text[len(text)-10:]) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
 func FuzzReader(f *testing.F) {
 	f.Add([]byte("key,owner\nx,y\n"))
 	f.Add([]byte("{\"hash\":\"" + hash + "\"}\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		list, err := NewReader(bytes.NewReader(text))
+		list, err := NewReader(bytes.NewReader(text), Options{ExtraMetadata: len(text)%2 == 0})
 		for n := 0; err == nil; n++ {
 			var l Line
 			if l, _, err = list.Read(); err == nil {
