@@ -363,10 +363,6 @@ func printProxyConfig(a *app.App, opts serveOptions) error {
 	if _, err := readSettings(cfg.Serve); err != nil {
 		return err
 	}
-	headers := cfg.Serve.Headers
-	if len(headers) == 0 {
-		headers = serve.DefaultHeaders()
-	}
-	_, err = fmt.Fprint(a.Out.Raw(), serve.ProxyConfig(opts.PrintConfig, opts.Listen, headers))
+	_, err = fmt.Fprint(a.Out.Raw(), serve.ProxyConfig(opts.PrintConfig, opts.Listen, cfg.Serve.Headers))
 	return err
 }

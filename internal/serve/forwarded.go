@@ -57,16 +57,7 @@ func (s *Server) lastUntrusted(peer netip.Addr, lines []string, split func(strin
 
 // splitCommas splits a line of X-Forwarded-For. Quotes do not protect a comma: a client could
 // open one in front of what the proxy appends.
-func splitCommas(line string) []string {
-	nodes := strings.Split(line, ",")
-	for i, node := range nodes {
-		nodes[i] = strings.Trim(node, " \t")
-		if n := len(nodes[i]); n >= 2 && nodes[i][0] == '"' && nodes[i][n-1] == '"' {
-			nodes[i] = nodes[i][1 : n-1]
-		}
-	}
-	return nodes
-}
+func splitCommas(line string) []string { return strings.Split(line, ",") }
 
 // splitForwarded returns the for parameters of a line of Forwarded (RFC 7239). For a malformed
 // line it returns one that is not an address: which part is malformed may be the client's choice.
@@ -120,6 +111,7 @@ func cutValue(text string) (value, rest string, ok bool) {
 // parseNode parses an address with an optional port, which may be obfuscated. It rejects
 // "unknown" and obfuscated addresses: a proxy may use another one for each request.
 func parseNode(node string) (netip.Addr, bool) {
+	node = strings.Trim(node, " \t\"")
 	host, port, err := net.SplitHostPort(node)
 	if err != nil {
 		host, port = node, "0"

@@ -41,35 +41,24 @@ func newLimit(text string, rates []apikey.Rate) *limit {
 	return l
 }
 
-// take takes a token from each bucket if all have one, and returns how long to wait otherwise.
-func (l *limit) take(now time.Time) (wait time.Duration) {
+// take takes a token from each bucket if all have one, or returns how long to wait. It also
+// returns the value of RateLimit.
+func (l *limit) take(now time.Time) (wait time.Duration, report string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.takeLocked(now)
-}
-
-func (l *limit) takeLocked(now time.Time) (wait time.Duration) {
 	l.fill(now)
 	for i := range l.buckets {
 		if b := &l.buckets[i]; b.tokens < 1 {
 			wait = max(wait, b.next())
 		}
 	}
-	for i := 0; wait == 0 && i < len(l.buckets); i++ {
-		l.buckets[i].tokens--
-	}
-	return wait
-}
-
-// takeAndReport is take, and returns the value of RateLimit.
-func (l *limit) takeAndReport(now time.Time) (wait time.Duration, report string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	wait = l.takeLocked(now)
 	var buffer [128]byte
 	text := buffer[:0]
 	for i := range l.buckets {
 		b := &l.buckets[i]
+		if wait == 0 {
+			b.tokens--
+		}
 		if i > 0 {
 			text = append(text, ", "...)
 		}

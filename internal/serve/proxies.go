@@ -14,6 +14,9 @@ var proxies embed.FS
 // keys with fob at HOST:PORT. Lines about X-API-Key are repeated for each header that may
 // contain a key.
 func ProxyConfig(proxy, address string, headers []string) string {
+	if len(headers) == 0 {
+		headers = defaultHeaders()
+	}
 	var b strings.Builder
 	_, port, _ := net.SplitHostPort(address)
 	replacer := strings.NewReplacer("127.0.0.1:8089", address, "8089", port)

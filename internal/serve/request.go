@@ -21,8 +21,8 @@ type settings struct {
 	headers []string // may contain a key, as Authorization may
 }
 
-// DefaultHeaders are the headers besides Authorization that may contain a key.
-func DefaultHeaders() []string { return []string{"X-API-Key"} }
+// defaultHeaders are the headers besides Authorization that may contain a key.
+func defaultHeaders() []string { return []string{"X-API-Key"} }
 
 // CheckHeader returns an error if a header cannot be configured to contain keys.
 func CheckHeader(name string) error {

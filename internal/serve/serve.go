@@ -46,7 +46,7 @@ type Options struct {
 	// Rules are what routes need; the first match applies. Without rules, the query
 	// parameters env and scope apply.
 	Rules []Rule
-	// Headers besides Authorization that may contain a key; without any, DefaultHeaders.
+	// Headers besides Authorization that may contain a key; without any, X-API-Key.
 	Headers []string
 	// TrustedProxies may set forwarded headers.
 	TrustedProxies []netip.Prefix
@@ -92,7 +92,7 @@ func New(o Options) *Server {
 // Configure replaces the rules and headers of the Options. They are not checked.
 func (s *Server) Configure(rules []Rule, headers []string) {
 	if len(headers) == 0 {
-		headers = DefaultHeaders()
+		headers = defaultHeaders()
 	}
 	c := &settings{}
 	for _, rule := range rules {

@@ -932,7 +932,7 @@ func TestUsesAreWrittenDownAtTheEnd(t *testing.T) {
 
 func TestProxyConfigs(t *testing.T) {
 	for _, proxy := range []string{"nginx", "caddy", "haproxy", "traefik", "envoy"} {
-		if text := ProxyConfig(proxy, "127.0.0.1:1234", DefaultHeaders()); !strings.Contains(text, "127.0.0.1:1234") || strings.Contains(text, "8089") {
+		if text := ProxyConfig(proxy, "127.0.0.1:1234", defaultHeaders()); !strings.Contains(text, "127.0.0.1:1234") || strings.Contains(text, "8089") {
 			t.Errorf("%s:\n%s", proxy, text)
 		}
 	}
@@ -1166,7 +1166,7 @@ func TestVerify_ConfiguredHeaders(t *testing.T) {
 	for _, proxy := range []string{"nginx", "caddy", "haproxy", "traefik", "envoy"} {
 		config := ProxyConfig(proxy, "127.0.0.1:8089", []string{"apikey", "X-Shop-Key"})
 		for _, header := range []string{"apikey", "x-shop-key"} {
-			if strings.Contains(strings.ToLower(config), "x-api-key") || strings.Count(strings.ToLower(config), header) != strings.Count(strings.ToLower(ProxyConfig(proxy, "127.0.0.1:8089", DefaultHeaders())), "x-api-key") {
+			if strings.Contains(strings.ToLower(config), "x-api-key") || strings.Count(strings.ToLower(config), header) != strings.Count(strings.ToLower(ProxyConfig(proxy, "127.0.0.1:8089", defaultHeaders())), "x-api-key") {
 				t.Errorf("%s, %s:\n%s", proxy, header, config)
 			}
 		}

@@ -182,7 +182,7 @@ func reasonOf(err error) apikey.Reason {
 func (s *Server) accept(ctx context.Context, text string, e *entry, now time.Time) verdict {
 	v := verdict{entry: e}
 	if e.limit != nil {
-		if v.wait, v.limit = e.limit.takeAndReport(now); v.wait > 0 {
+		if v.wait, v.limit = e.limit.take(now); v.wait > 0 {
 			v.outcome = rateLimited
 			return v
 		}
