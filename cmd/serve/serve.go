@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -145,7 +146,7 @@ type service struct {
 
 // reload applies the current files, or none of them if one is invalid.
 func (s *service) reload(ctx context.Context) {
-	s.systemd.reloading()
+	s.systemd.notify("RELOADING=1\nMONOTONIC_USEC=" + strconv.FormatInt(monotonic(), 10))
 	if err := s.readFiles(ctx); err != nil {
 		s.log.Error("reloading failed: the previous configuration stays in force", "error", err.Error())
 	} else {

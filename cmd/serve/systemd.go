@@ -37,10 +37,6 @@ func (s *systemd) polled(ok bool) {
 	}
 }
 
-func (s *systemd) reloading() {
-	s.notify("RELOADING=1\nMONOTONIC_USEC=" + strconv.FormatInt(monotonic(), 10))
-}
-
 // notify ignores errors: the service works without systemd.
 func (s *systemd) notify(state string) {
 	if s.socket == "" {

@@ -215,13 +215,8 @@ const maxSeconds = 1e11
 func findDelimiter(buffered *bufio.Reader) rune {
 	head, _ := buffered.Peek(maxLine)
 	head, _, _ = bytes.Cut(head, []byte("\n"))
-	found, most := ',', bytes.Count(head, []byte(","))
-	for _, delimiter := range ";\t" {
-		if n := bytes.Count(head, []byte(string(delimiter))); n > most {
-			found, most = delimiter, n
-		}
-	}
-	return found
+	count := func(delimiter rune) int { return bytes.Count(head, []byte(string(delimiter))) }
+	return slices.MaxFunc([]rune(",;\t"), func(a, b rune) int { return count(a) - count(b) })
 }
 
 func (r *Reader) startCSV(buffered *bufio.Reader, opts Options) error {
