@@ -80,9 +80,11 @@ e2e: $(GITLEAKS) $(NFPM) ## The real program against a real provider, keyring an
 		cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && go test -count=1 -timeout 60m -parallel 4 ./...; \
 	else echo 'e2e: skipped, its parts run only on Linux'; fi
 
-bench: build setup $(GITLEAKS) ## Measure side by side, as ratios; docs/benchmarks.md has the results
-	cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && FOB_BENCH=$(CURDIR)/bin/fob go test -count=1 -timeout 20m -run '^$$' -bench . -benchtime 1x ./...
-	go test -count=1 -timeout 60m -run '^$$' -bench 'Verify|Timing|Checksum' ./internal/apikey ./internal/apikey/keys
+BENCH := .
+bench: build $(GITLEAKS) ## Measure side by side, and write docs/benchmarks.md; BENCH=Start for one section
+	@sh testdata/setup.sh bench
+	cd testdata/e2e && npm ci --ignore-scripts --no-audit --no-fund --loglevel error && \
+		FOB_BENCH=$(CURDIR)/bin/fob go test -count=1 -timeout 120m -run '^$$' -bench '^Benchmark$(BENCH)' -benchtime 1x .
 
 soak: setup ## Fuzz for hours, kill and stop fob, put it under load; writes testdata/soak.md
 	sh testdata/fuzz.sh 10m

@@ -68,6 +68,9 @@ for_aws() {
 }
 
 for_bench() {
+	for_e2e
+	need sqlite3 sqlite3
+	need /usr/bin/time time
 	need wrk wrk
 	need oidc-agent oidc-agent-cli
 }

@@ -11,57 +11,46 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
-// BenchmarkAgent sets `fob token` by the agent beside itself without it, and beside what
-// oidc-agent's users call.
+// BenchmarkAgent compares fob's agent with none, and with oidc-agent.
 func BenchmarkAgent(b *testing.B) {
-	if fob = os.Getenv("FOB_BENCH"); fob == "" {
-		b.Fatal("FOB_BENCH does not name the program: run 'make bench'")
-	}
+	t, began := newTable(b, "Agent"), time.Now()
 	port := freePort(b)
 	p := startProviderWith(b, providerOptions{Clients: []map[string]any{{
 		"client_id": "oidc-agent", "client_secret": "e2e.secret.of.sufficient.length", "token_endpoint_auth_method": "client_secret_basic",
 		"redirect_uris": []string{fmt.Sprintf("http://localhost:%d", port)},
 	}}})
-	fmt.Printf("\n%s, %d rounds each, interleaved; medians\n\n", machineName(), rounds)
-	fmt.Println("| what | measured | beside | ratio | spread of the ratio (p10–p90) | wanted |")
-	fmt.Println("|---|---|---|---|---|---|")
+	passphrase := filepath.Join(b.TempDir(), "passphrase")
+	if err := os.WriteFile(passphrase, []byte("correct horse battery\n"), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	inKeyring, inFile := newMachine(b), newMachine(b, "FOB_STORAGE=file", "FOB_PASSPHRASE_FILE="+passphrase)
+	inKeyring.startKeyring()
 	token := []string{fob, "token", "work"}
-	for _, storage := range []string{"keyring", "a file and its passphrase"} {
-		m, wanted := newMachine(b), "–"
-		if storage == "keyring" {
-			wanted = "≤ 0.6"
-			m.startKeyring()
-		} else {
-			passphrase := filepath.Join(m.home, "passphrase")
-			if err := os.WriteFile(passphrase, []byte("correct horse battery\n"), 0o600); err != nil {
-				b.Fatal(err)
-			}
-			m.env = append(m.env, "FOB_STORAGE=file", "FOB_PASSPHRASE_FILE="+passphrase)
-		}
+	var without []command
+	for _, m := range []*machine{inKeyring, inFile} {
 		m.ok("login", "work", "--issuer", p.issuer, "--client-id", "fob-e2e")
 		m.startAgent()
-		without := *m
-		without.env = append(slices.Clone(m.env), "FOB_AGENT=off")
-		if m.ok("token", "work") != without.ok("token", "work") {
-			b.Fatal("the agent gives another token")
+		other := *m
+		other.env = append(slices.Clone(m.env), "FOB_AGENT=off")
+		if m.ok("token", "work") != other.ok("token", "work") {
+			b.Fatal("the agent returns another token")
 		}
-		m.compare("`fob token` by the agent, "+storage, m, token, "without it", &without, token, wanted)
-		if storage == "keyring" {
-			other := newOIDCAgent(b, p, port)
-			m.compare("`fob token` by the agent", m, token, "`oidc-token` of oidc-agent "+other.version(), other.machine, []string{"oidc-token", "work"}, "≤ 1")
-		}
+		without = append(without, command{&other, token})
 	}
-	fmt.Println()
+	t.pair(command{inKeyring, token}, command{inKeyring, []string{fob, "version"}})
+	t.pair(command{inKeyring, token}, command{newOIDCAgent(b, p, port), []string{"oidc-token", "work"}})
+	t.pair(command{inKeyring, token}, without[0])
+	t.pair(command{inFile, token}, without[1])
+	t.finish(began)
 }
 
-// oidcAgent is an agent of another make with a login at the provider.
-type oidcAgent struct{ *machine }
-
-func newOIDCAgent(b *testing.B, p *provider, port int) *oidcAgent {
+// newOIDCAgent starts an agent of another make, with a login at the provider.
+func newOIDCAgent(b *testing.B, p *provider, port int) *machine {
 	b.Helper()
-	a := &oidcAgent{newMachine(b)}
+	a := newMachine(b)
 	if err := os.MkdirAll(filepath.Join(a.home, ".config", "oidc-agent"), 0o700); err != nil {
 		b.Fatal(err)
 	}
@@ -108,9 +97,4 @@ func newOIDCAgent(b *testing.B, p *provider, port int) *oidcAgent {
 		b.Fatalf("oidc-gen: %v\n%s", err, said.String())
 	}
 	return a
-}
-
-func (a *oidcAgent) version() string {
-	out, _ := a.command("oidc-agent", "--version").Output()
-	return strings.TrimSpace(strings.TrimPrefix(string(out), "oidc-agent "))
 }

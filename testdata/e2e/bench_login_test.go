@@ -16,21 +16,22 @@ import (
 // loginRounds are fewer: each is a whole login.
 const loginRounds = 30
 
-// benchLogins measures what fob itself adds to a login, from the callback to the
-// success page: the test issuer says how much of that time was its own.
-func benchLogins(b *testing.B) {
+// BenchmarkLogin measures what fob itself adds to a login, from the callback to the
+// success page: the test issuer reports how much of that time was its own.
+func BenchmarkLogin(b *testing.B) {
+	t, began := newTable(b, "Login"), time.Now()
 	for _, latency := range []string{"0s", "100ms"} {
 		i := startIssuer(b, "-latency", latency)
 		m := newMachineAt(b, sealed...)
 		var added []float64
 		for range loginRounds {
 			whole, share := m.timeCallback(i)
-			added = append(added, float64((whole-share).Microseconds())/1000)
+			added = append(added, milliseconds(whole-share))
 		}
 		slices.Sort(added)
-		fmt.Printf("| callback to success page, beyond the server's own time (token endpoint %s) | %.1f ms | | | p90 %.1f ms, worst %.1f ms | ≤ 50 ms |\n",
-			latency, added[len(added)/2], added[len(added)*9/10], added[len(added)-1])
+		t.add(cells{measured: fmt.Sprintf("%.1f ms, worst %.1f ms", median(added), added[len(added)-1]), value: added[len(added)-1]})
 	}
+	t.finish(began)
 }
 
 // timeCallback logs in once, as a browser, and times the last request; share is what
@@ -101,15 +102,4 @@ func (i *issuer) consent(page string) string {
 		i.t.Fatalf("%s: %v", resp.Status, err)
 	}
 	return location.String()
-}
-
-// compareTargets sets a cached token for another API beside the login's own.
-func compareTargets(b *testing.B, token []string) {
-	i := startIssuer(b)
-	m := newMachineAt(b)
-	m.startKeyring()
-	api := i.url + "/api/two"
-	m.ok("login", "work", "--issuer", i.url, "--client-id", "fob-test", "--resource", i.url+"/api/one", "--resource", api)
-	forAPI := append(slices.Clone(token), "--resource", api)
-	m.compare("`fob token --resource`, cached, keyring", m, forAPI, "`fob token`", m, token, "1")
 }

@@ -3,19 +3,16 @@ package e2e
 import (
 	"bufio"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // BenchmarkProxy measures fob proxy on one core, with wrk and the host on the other,
-// beside a bare httputil.ReverseProxy, and prints the table of docs/benchmarks.md.
+// beside a bare httputil.ReverseProxy.
 func BenchmarkProxy(b *testing.B) {
-	fob = os.Getenv("FOB_BENCH")
-	if fob == "" {
-		b.Fatal("FOB_BENCH does not name the program: run 'make bench'")
-	}
+	t, began := newTable(b, "Proxy"), time.Now()
 	bare := buildBare(b)
 	at, _ := pinned(b, "1", nil, bare, "%s")
 	host := "http://" + at
@@ -24,18 +21,18 @@ func BenchmarkProxy(b *testing.B) {
 	m := newMachineAt(b, "FOB_STORAGE=file", "FOB_SEAL_KEY="+strings.Repeat("5a", 32))
 	m.loginAt(startIssuer(b))
 	proxied := startProxy(b, m, host)
-	var ours, bares, added, ratios []float64
+	var ours, bares samples
+	var added []float64
 	for i := range serveRounds + 1 {
 		a, z := wrk(b, proxied+"/x", 64, wrkTime), wrk(b, reverse+"/x", 64, wrkTime)
 		one, other := wrk(b, proxied+"/x", 1, "2s"), wrk(b, host+"/x", 1, "2s")
 		if i > 0 {
-			ours, bares, ratios, added = append(ours, a.rate), append(bares, z.rate), append(ratios, a.rate/z.rate), append(added, one.p50-other.p50)
+			ours.wall, bares.wall, added = append(ours.wall, a.rate), append(bares.wall, z.rate), append(added, one.p50-other.p50)
 		}
 	}
-	fmt.Println("\n| what | measured | beside | ratio | spread | wanted |\n|---|---|---|---|---|---|")
-	fmt.Printf("| `fob proxy`, 64 connections | %.0f a second | bare httputil.ReverseProxy, %.0f | **%.2f** | %.2f–%.2f | ≥ 0.85 |\n",
-		median(ours), median(bares), median(ratios), slices.Min(ratios), slices.Max(ratios))
-	fmt.Printf("| `fob proxy`, one connection: added to the median | %.3f ms | | | %.3f–%.3f ms | < 0.3 ms |\n\n", median(added), slices.Min(added), slices.Max(added))
+	t.addPair(ours, bares, "", "")
+	t.add(cells{measured: fmt.Sprintf("%.3f ms", median(added)), value: median(added), spread: fmt.Sprintf("%.3f–%.3f ms", slices.Min(added), slices.Max(added))})
+	t.finish(began)
 }
 
 // startProxy runs fob proxy with a program that tells its base URL and waits.

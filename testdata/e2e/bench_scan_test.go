@@ -14,66 +14,56 @@ import (
 	"time"
 )
 
-// scanRounds are fewer than those of other rows: gitleaks takes half a minute for one.
-const scanRounds = 5
+// scanRounds are few: gitleaks takes half a minute for one.
+const scanRounds = 3
 
-// BenchmarkScan sets fob's scanning beside gitleaks with the one exported rule, and
-// prints the table of docs/benchmarks.md. `make bench` runs it.
+// BenchmarkScan compares fob's scanning with that of gitleaks with the one exported rule.
 func BenchmarkScan(b *testing.B) {
-	fob = os.Getenv("FOB_BENCH")
-	if fob == "" {
-		b.Fatal("FOB_BENCH does not name the program: run 'make bench'")
-	}
+	t, began := newTable(b, "Scan"), time.Now()
 	out, err := exec.Command("go", "env", "GOMODCACHE").Output()
 	if err != nil {
 		b.Fatal(err)
 	}
 	tree := strings.TrimSpace(string(out))
-	r := newRepository(b)
-	small := newRepository(b)
+	r, small := newRepository(b), newRepository(b)
 	r.generate(10_000)
 	small.generate(1_000)
-	fmt.Println("\n| what | measured | beside | ratio | spread of the ratio | wanted |")
-	fmt.Println("|---|---|---|---|---|---|")
-	const plain = "--max-decode-depth=0"      // base64 and the like, which fob always decodes
-	part := filepath.Join(tree, "golang.org") // of the whole tree, gitleaks decodes for an hour
-	r.compareScans("files: golang.org in Go's module cache, "+treeSize(b, part), []string{part}, "gitleaks", []string{"dir", part})
-	r.compareScans("files: Go's module cache, "+treeSize(b, tree), []string{tree}, "gitleaks, decoding turned off", []string{"dir", tree, plain})
-	history := "a history of 10,000 commits, " + r.size()
-	r.compareScans(history, []string{"--git", r.dir}, "gitleaks", []string{"git", r.dir})
-	r.compareScans(history, []string{"--git", r.dir}, "gitleaks, decoding turned off", []string{"git", r.dir, plain})
+	const plain = "--max-decode-depth=0"      // fob always decodes base64 and the like
+	part := filepath.Join(tree, "golang.org") // gitleaks would decode for an hour in all of it
+	t.compareScans(r, []string{part}, []string{"dir", part})
+	t.compareScans(r, []string{tree}, []string{"dir", tree, plain})
+	t.compareScans(r, []string{"--git", r.dir}, []string{"git", r.dir})
+	t.compareScans(r, []string{"--git", r.dir}, []string{"git", r.dir, plain})
 	whole, some := r.peakOf("scan", tree), r.peakOf("scan", part)
-	fmt.Printf("| largest resident set of `fob scan`, %s | %.0f MiB | %s, %.0f MiB | **%.2f** | | flat |\n", treeSize(b, tree), whole, treeSize(b, part), some, whole/some)
-	large, little := r.peakOf("scan", "--git", r.dir), small.peakOf("scan", "--git", small.dir)
-	fmt.Printf("| largest resident set of `fob scan --git` without its gits, 10,000 commits | %.0f MiB | 1,000, %.0f MiB | **%.2f** | | flat, but for 0.1 KiB an object |\n", large, little, large/little)
-	benchExec(b)
-	fmt.Println()
+	t.add(cells{measured: fmt.Sprintf("%.0f", whole), with: fmt.Sprintf("%.0f", some), ratio: whole / some})
+	long, short := r.peakOf("scan", "--git", r.dir), small.peakOf("scan", "--git", small.dir)
+	t.add(cells{measured: fmt.Sprintf("%.0f", long), with: fmt.Sprintf("%.0f", short), ratio: long / short})
+	b.Log(treeSize(b, tree), treeSize(b, part), r.size())
+	t.finish(began)
 }
 
-// compareScans runs both in turn and prints a row.
-func (r *repository) compareScans(what string, byFob []string, beside string, byGitleaks []string) {
+// compareScans runs both in turn: the ratio is how many times as fast fob is.
+func (t *table) compareScans(r *repository, byFob, byGitleaks []string) {
+	t.Helper()
 	rules := filepath.Join(r.home, "rules.toml")
 	one := strings.ReplaceAll(r.ok("rules", "--format", "gitleaks"), "useDefault = true", "useDefault = false")
 	if err := os.WriteFile(rules, []byte(one), 0o600); err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
-	a := append([]string{fob, "scan", "--no-registry"}, byFob...)
-	b := append([]string{gitleaks(r.t)}, append(byGitleaks, "--no-banner", "--exit-code", "0", "--config", rules)...)
-	var as, bs, ratios []float64
+	ours := command{r.machine, append([]string{fob, "scan", "--no-registry"}, byFob...)}
+	theirs := command{r.machine, append([]string{gitleaks(t)}, append(byGitleaks, "--no-banner", "--exit-code", "0", "--config", rules)...)}
+	var as, bs samples
 	for i := range scanRounds + 1 {
-		ta, tb := r.time(a)/1000, r.time(b)/1000
+		a, b := ours.run(), theirs.run()
 		if i > 0 { // the first warms the system's cache
-			as, bs, ratios = append(as, ta), append(bs, tb), append(ratios, tb/ta)
+			as.wall, bs.wall = append(as.wall, a.wall...), append(bs.wall, b.wall...)
+			as.cpu, bs.cpu = append(as.cpu, a.cpu...), append(bs.cpu, b.cpu...)
 		}
 	}
-	fmt.Printf("| `fob scan`, %s | %.2f s | %s, %.2f s | **%.1f** times as fast | %.1f–%.1f | ≥ 5 |\n", what, median(as), beside, median(bs), median(bs)/median(as), slices.Min(ratios), slices.Max(ratios))
-}
-
-// benchExec sets a program that does nothing, run with a token, beside the token.
-func benchExec(b *testing.B) {
-	m := newMachineAt(b, "FOB_STORAGE=file", "FOB_SEAL_KEY="+strings.Repeat("5a", 32))
-	m.loginAt(startIssuer(b))
-	m.compare("`fob exec --env T=token/work -- true`", m, []string{fob, "exec", "--env", "T=token/work", "--", "true"}, "`fob token work`", m, []string{fob, "token", "work"}, "≤ 1.5")
+	t.add(cells{
+		measured: fmt.Sprintf("%.2f s", median(as.wall)/1000), with: fmt.Sprintf("%.2f s", median(bs.wall)/1000), ratio: median(bs.wall) / median(as.wall),
+		spread: spread(bs.wall, as.wall), cpu: fmt.Sprintf("%.2f", median(bs.cpu)/median(as.cpu)),
+	})
 }
 
 // peakOf is the largest resident set of a scan in MiB, without that of its gits: the

@@ -18,33 +18,22 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 )
 
-// BenchmarkServe measures fob serve on one core, with wrk on the other, and prints the
-// tables of docs/benchmarks.md for it. `make bench` runs it. FOB_BENCH_LARGE=1 measures the
-// first rows alone, with 10 million keys, whose import takes longer than ten minutes; with
-// a folder in place of 1 they are kept there for the next time.
+// BenchmarkServe measures fob serve on one core, with wrk on the other.
 func BenchmarkServe(b *testing.B) {
-	shipped = os.Getenv("FOB_BENCH")
-	if shipped == "" {
-		b.Fatal("FOB_BENCH does not name the program: run 'make bench'")
-	}
-	fmt.Println("\n| what | measured | beside | ratio | spread of the ratio | wanted |")
-	fmt.Println("|---|---|---|---|---|---|")
-	if home := os.Getenv("FOB_BENCH_LARGE"); home != "" {
-		if home == "1" {
-			home = b.TempDir()
-		}
-		newServeBench(b, home, 10_000_000).throughput()
-		return
-	}
-	s := newServeBench(b, b.TempDir(), 1_000_000)
+	t, began := newTable(b, "Serve"), time.Now()
+	s := newServeBench(t, 1_000_000, register)
 	s.throughput()
 	s.guesses()
 	s.behindNginx()
 	s.memoryOfKeys()
 	for _, registry := range keyRegistries {
-		benchRevocation(b, registry)
+		t.revocation(registry)
 	}
-	fmt.Println()
+	newServeBench(t, 10_000_000, func(s *serveBench) {
+		s.k.ok("key", "create", "--owner", "a") // makes the registry
+		fillRegistry(t, filepath.Join(s.k.home, "fob", "data", "registry.db"), 10_000_000)
+	}).throughput()
+	t.finish(began)
 }
 
 const (
@@ -56,7 +45,7 @@ const (
 
 // serveBench is a registry with many keys, and two servers that are asked in turn.
 type serveBench struct {
-	b          *testing.B
+	b          *table
 	k          *keyMachine
 	count      int
 	fob, bare  string // addresses
@@ -64,14 +53,13 @@ type serveBench struct {
 	script     string // of wrk: goes through the keys
 }
 
-func newServeBench(b *testing.B, home string, count int) *serveBench {
-	b.Helper()
-	k := &keyMachine{machine: &machine{t: b, home: home, program: []string{shipped}}}
+func newServeBench(t *table, count int, register func(*serveBench)) *serveBench {
+	t.Helper()
+	home := t.TempDir()
+	k := &keyMachine{machine: &machine{t: t, home: home, program: []string{shipped}}}
 	k.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "FOB_HOME=" + home + "/fob"}
-	s := &serveBench{b: b, k: k, count: count, script: home + "/keys.lua"}
-	if _, err := os.Stat(filepath.Join(home, "imported")); err != nil {
-		s.register()
-	}
+	s := &serveBench{b: t, k: k, count: count, script: home + "/keys.lua"}
+	register(s)
 	var lua strings.Builder
 	lua.WriteString("local keys = {\n")
 	made := k.ok("key", "create", "--owner", "team-1", "--env", "live", "--yes", "--scope", "orders:read", "--scope", "orders:write", "--count", strconv.Itoa(usedKeys))
@@ -89,43 +77,29 @@ request = function()
 end
 `)
 	if err := os.WriteFile(s.script, []byte(lua.String()), 0o600); err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	s.bare = s.pinned(buildBare(b), "%s")
+	s.bare = s.pinned(buildBare(t.B), "%s")
 	s.fob = s.pinned(shipped, "serve", "--listen", "%s")
 	s.wrk(s.fob, 64, "3s", s.script) // fills the cache
 	return s
 }
 
 // register imports the keys.
-func (s *serveBench) register() {
+func register(s *serveBench) {
 	s.b.Helper()
 	list := filepath.Join(s.k.home, "list")
 	if err := writeList(list, "key,owner,environment,scopes\n", keyLine, s.count); err != nil {
 		s.b.Fatal(err)
 	}
-	defer os.Remove(list)
-	in, err := os.Open(list)
-	if err != nil {
-		s.b.Fatal(err)
-	}
-	defer in.Close()
-	began := time.Now()
-	load := exec.Command(shipped, "key", "import")
-	load.Env, load.Stdin = s.k.env, in
-	if out, err := load.CombinedOutput(); err != nil {
-		s.b.Fatalf("%v\n%s", err, out)
-	}
-	s.b.Logf("%d keys were imported in %s", s.count, time.Since(began).Round(time.Second))
-	if err := os.WriteFile(filepath.Join(s.k.home, "imported"), nil, 0o600); err != nil {
-		s.b.Fatal(err)
-	}
+	s.k.stdin = list
+	command{s.k.machine, []string{shipped, "key", "import"}}.run()
 }
 
 // pinned starts a server on the first core; %s in an argument is its address.
 func (s *serveBench) pinned(program string, args ...string) (address string) {
 	s.b.Helper()
-	address, c := pinned(s.b, "0", s.k.env, program, args...)
+	address, c := pinned(s.b.B, "0", s.k.env, program, args...)
 	if program == shipped {
 		s.fobProcess = c
 	}
@@ -178,7 +152,7 @@ var (
 // wrk asks a server from the second core.
 func (s *serveBench) wrk(address string, connections int, duration string, script string, more ...string) load {
 	s.b.Helper()
-	return wrk(s.b, "http://"+address+"/verify", connections, duration, append([]string{"-s", script}, more...)...)
+	return wrk(s.b.B, "http://"+address+"/verify", connections, duration, append([]string{"-s", script}, more...)...)
 }
 
 func wrk(b *testing.B, url string, connections int, duration string, more ...string) load {
@@ -203,29 +177,18 @@ func wrk(b *testing.B, url string, connections int, duration string, more ...str
 	return l
 }
 
-func rates(loads []load) (all []float64) {
-	for _, l := range loads {
-		all = append(all, l.rate)
-	}
-	return all
-}
-
 func (s *serveBench) throughput() {
 	s.b.Helper()
-	var ours, bare []load
-	var ratios, p99, bareP99 []float64
+	var ours, bare samples
+	var p99, bareP99 []float64
 	for range serveRounds {
 		a, z := s.wrk(s.fob, 64, wrkTime, s.script), s.wrk(s.bare, 64, wrkTime, s.script)
-		ours, bare = append(ours, a), append(bare, z)
-		ratios, p99, bareP99 = append(ratios, a.rate/z.rate), append(p99, a.p99), append(bareP99, z.p99)
+		ours.wall, bare.wall, p99, bareP99 = append(ours.wall, a.rate), append(bare.wall, z.rate), append(p99, a.p99), append(bareP99, z.p99)
 	}
-	wanted := "≥ 0.8"
-	if s.count > 1_000_000 {
-		wanted = "≥ 0.7"
+	s.b.addPair(ours, bare, "", "")
+	if s.count == 1_000_000 {
+		s.b.add(cells{measured: fmt.Sprintf("%.1f ms", median(p99)), with: fmt.Sprintf("%.1f ms", median(bareP99)), spread: fmt.Sprintf("worst %.1f ms", slices.Max(p99))})
 	}
-	fmt.Printf("| good keys, %d million registered, 64 connections | %.0f a second | bare net/http, %.0f | **%.2f** | %.2f–%.2f | %s |\n",
-		s.count/1_000_000, median(rates(ours)), median(rates(bare)), median(ratios), slices.Min(ratios), slices.Max(ratios), wanted)
-	fmt.Printf("| the same, p99 | %.1f ms | bare net/http, %.1f ms | | worst round %.1f ms | < 5 ms |\n", median(p99), median(bareP99), slices.Max(p99))
 }
 
 // guesses shows ten thousand wrong keys a second from another address.
@@ -256,9 +219,12 @@ func (s *serveBench) guesses() {
 	wg.Wait()
 	total := 0
 	sent.Range(func(_, n any) bool { total += n.(int); return true })
-	fmt.Printf("| good keys beside %.0f wrong ones a second from another address | %.0f a second | alone, %.0f | **%.2f** | | ≥ 0.5 |\n",
-		float64(total)/time.Since(began).Seconds(), beside.rate, alone.rate, beside.rate/alone.rate)
-	fmt.Printf("| resident memory before, during and after that | %.0f, %.0f, %.0f MiB | | | | flat |\n", before, during, s.memory())
+	s.b.add(cells{
+		measured: fmt.Sprintf("%.0f per second, %.0f wrong", beside.rate, float64(total)/time.Since(began).Seconds()), with: fmt.Sprintf("%.0f", alone.rate),
+		ratio: beside.rate / alone.rate,
+	})
+	after := s.memory()
+	s.b.add(cells{measured: fmt.Sprintf("%.0f, during them %.0f", after, during), with: fmt.Sprintf("%.0f", before), ratio: after / before})
 }
 
 // guess shows wrong keys at a rate until it is told to stop, and returns how many.
@@ -300,7 +266,7 @@ func (s *serveBench) guess(keys []string, perSecond int, stop chan struct{}) (se
 // memory is fob's resident memory, in MiB.
 func (s *serveBench) memory() float64 {
 	s.b.Helper()
-	return residentMiB(s.b, s.fobProcess.Process.Pid)
+	return residentMiB(s.b.B, s.fobProcess.Process.Pid)
 }
 
 func residentMiB(b *testing.B, pid int) float64 {
@@ -335,15 +301,14 @@ func (s *serveBench) behindNginx() {
 		s.b.Fatal(err)
 	}
 	defer func() { _ = nginx.Process.Signal(syscall.SIGTERM); _ = nginx.Wait() }()
-	answers(s.b, fmt.Sprintf("http://127.0.0.1:%d/", without))
+	answers(s.b.B, fmt.Sprintf("http://127.0.0.1:%d/", without))
 	var added, plain []float64
 	for range serveRounds {
 		a := s.wrk(fmt.Sprintf("127.0.0.1:%d", with), 1, "2s", s.script)
 		z := s.wrk(fmt.Sprintf("127.0.0.1:%d", without), 1, "2s", s.script)
 		added, plain = append(added, a.p50-z.p50), append(plain, z.p50)
 	}
-	fmt.Printf("| nginx with `auth_request`, one connection: added to the median | %.3f ms | without, %.3f ms | | %.3f–%.3f ms | < 0.5 ms |\n",
-		median(added), median(plain), slices.Min(added), slices.Max(added))
+	s.b.add(cells{measured: fmt.Sprintf("%.3f ms to %.3f ms", median(added), median(plain)), value: median(added), spread: fmt.Sprintf("%.3f–%.3f ms", slices.Min(added), slices.Max(added))})
 }
 
 // memoryOfKeys asks for every key of a million once, with room for all.
@@ -380,15 +345,16 @@ func (s *serveBench) memoryOfKeys() {
 			batch.Reset()
 		}
 	}
-	answers := <-done
+	if answers := <-done; answers != held {
+		s.b.Fatalf("%d keys were accepted", answers)
+	}
 	full := s.memory()
-	fmt.Printf("| memory with a million keys held (`--cache-size 1000000`; %d answered) | %.0f MiB | none held, %.0f MiB | | %.0f bytes a key | documented |\n",
-		answers, full, empty, (full-empty)*(1<<20)/held)
+	s.b.add(cells{measured: fmt.Sprintf("%.0f; %.0f MiB, none cached %.0f MiB", (full-empty)*(1<<20)/held, full, empty)})
 }
 
-// benchRevocation measures how long a key is accepted after another process has
-// revoked it: from the end of that process.
-func benchRevocation(b *testing.B, registry keyRegistry) {
+// revocation measures how long a key is accepted after another process has revoked it:
+// from the end of that process.
+func (b *table) revocation(registry keyRegistry) {
 	b.Helper()
 	const revocations, atOnce = 1000, 4
 	home := b.TempDir()
@@ -409,7 +375,7 @@ func benchRevocation(b *testing.B, registry keyRegistry) {
 		b.Fatal(err)
 	}
 	defer func() { _ = c.Process.Kill(); _ = c.Wait() }()
-	answers(b, "http://"+address+"/readyz")
+	answers(b.B, "http://"+address+"/readyz")
 	var mu sync.Mutex
 	var took []float64
 	var wg sync.WaitGroup
@@ -417,7 +383,7 @@ func benchRevocation(b *testing.B, registry keyRegistry) {
 	for range atOnce {
 		wg.Go(func() {
 			for key := range work {
-				ms := revocationSeen(b, k, address, key)
+				ms := revocationSeen(b.B, k, address, key)
 				mu.Lock()
 				took = append(took, ms)
 				mu.Unlock()
@@ -430,8 +396,9 @@ func benchRevocation(b *testing.B, registry keyRegistry) {
 	close(work)
 	wg.Wait()
 	slices.Sort(took)
-	fmt.Printf("| a revocation by another process is seen, %s, %d times | p50 %.0f ms, p90 %.0f ms, p99 %.0f ms | | | worst %.0f ms | < 1 s |\n",
-		registry.name, len(took), took[len(took)/2], took[len(took)*9/10], took[len(took)*99/100], took[len(took)-1])
+	b.add(cells{
+		measured: fmt.Sprintf("%.0f ms, p50 %.0f ms, p99 %.0f ms", slices.Max(took), median(took), took[len(took)*99/100]), value: slices.Max(took),
+	})
 }
 
 // revocationSeen is how many milliseconds a revoked key was still accepted.

@@ -44,8 +44,12 @@ func run(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	defer stopPostgres()
 	fob, shipped, authserver = filepath.Join(dir, "fob"), filepath.Join(dir, "shipped"), filepath.Join(dir, "authserver")
-	build(shipped, ".", "-trimpath", "-ldflags", "-s -w")
-	if soak != "" {
+	if measured != "" {
+		shipped = measured
+	} else {
+		build(shipped, ".", "-trimpath", "-ldflags", "-s -w")
+	}
+	if soak != "" || measured != "" {
 		fob = shipped
 	} else {
 		build(fob, ".", append(strings.Fields(os.Getenv("FOB_RACE_FLAGS")), "-race")...)

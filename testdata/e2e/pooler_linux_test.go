@@ -120,10 +120,7 @@ func TestKeysAndServeBehindAPooler(t *testing.T) {
 
 // BenchmarkPooler compares a registry behind PgBouncer with the same one, directly.
 func BenchmarkPooler(b *testing.B) {
-	fob = os.Getenv("FOB_BENCH")
-	if fob == "" {
-		b.Fatal("FOB_BENCH does not name the program: run 'make bench'")
-	}
+	t, began := newTable(b, "Pooler"), time.Now()
 	direct, err := postgresServer(b).NewDatabase()
 	if err != nil {
 		b.Fatal(err)
@@ -135,7 +132,8 @@ func BenchmarkPooler(b *testing.B) {
 	}
 	m.stdin, behind.stdin = key, key
 	for _, args := range [][]string{{"create", "--owner", "next"}, {"verify"}} {
-		command := append([]string{fob, "key"}, args...)
-		m.compare("`fob key "+args[0]+"`, PostgreSQL through PgBouncer", behind, command, "directly", m, command, "≤ 1.1")
+		args = append([]string{fob, "key"}, args...)
+		t.pair(command{behind, args}, command{m, args})
 	}
+	t.finish(began)
 }
