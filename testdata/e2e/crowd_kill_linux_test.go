@@ -53,8 +53,9 @@ type killedCrowd struct {
 // call is one process.
 type call struct {
 	*exec.Cmd
-	cut     bool // it was killed before it had stored the response to a refresh
-	refused bool // the issuer refused its refresh token
+	answered time.Time // by the issuer; zero: not yet
+	cut      bool      // it was killed before it had stored the response to a refresh
+	refused  bool      // the issuer refused its refresh token
 }
 
 // What a login that has ended reports, first and later.
@@ -170,6 +171,7 @@ func (c *killedCrowd) noteRefresh(token string, sender *call, status int) {
 		c.aimed = true
 		c.kill(sender)
 	}
+	sender.answered = time.Now()
 }
 
 // senderOf finds the process of a connection. One that cannot be found has been killed since:
@@ -197,14 +199,14 @@ func (c *killedCrowd) senderOf(r *http.Request) *call {
 	return &call{cut: true}
 }
 
-// kill kills a process, and notes whether a refresh had no stored response. The lock of the
-// login has one holder: where this process is not the one that refreshes, no token was its.
+// kill kills a process, and notes whether a refresh had no stored response: fob has a second to
+// store it. The login's lock has one holder: a process that does not refresh has used no token.
 func (c *killedCrowd) kill(process *call) {
 	if process.Cmd == nil {
 		return
 	}
 	text, _ := os.ReadFile(c.journal)
-	process.cut = string(text) == "fob is refreshing\n"
+	process.cut = string(text) == "fob is refreshing\n" && (process.answered.IsZero() || time.Since(process.answered) < time.Second)
 	_ = process.Process.Kill()
 }
 
