@@ -50,10 +50,9 @@ type Options struct {
 	Registration bool // lets clients register themselves
 	ClientURLs   bool // supports client IDs that are the URL of a document
 
-	NoRefreshedIDToken bool // a refresh answers with none
-	JWTAccessTokens    bool // RFC 9068 in place of opaque ones
-
-	Front func(http.Handler) http.Handler // what a test puts in front of the server
+	NoRefreshedIDToken bool                            // a refresh answers with none
+	JWTAccessTokens    bool                            // RFC 9068 in place of opaque ones
+	Front              func(http.Handler) http.Handler // what a test puts in front of the server
 }
 
 // Server is a running authorization server.
@@ -104,10 +103,7 @@ func Start(opts Options) (*Server, error) {
 		handler = opts.Front(handler)
 	}
 	s.http = &httptest.Server{Listener: listener, Config: &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}}
-	scheme := "http://"
-	if opts.TLS {
-		scheme = "https://"
-	}
+	scheme := map[bool]string{false: "http://", true: "https://"}[opts.TLS]
 	s.clients = clients(scheme + listener.Addr().String() + opts.Path)
 	if opts.TLS {
 		s.http.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}

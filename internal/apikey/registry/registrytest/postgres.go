@@ -88,11 +88,9 @@ func (p *Postgres) Start() error {
 			p.Stop()
 			return fmt.Errorf("PostgreSQL does not answer: %w\n%s", err, stderr.String())
 		}
-		pause(20 * time.Millisecond)
+		<-time.After(20 * time.Millisecond)
 	}
 }
-
-func pause(d time.Duration) { <-time.After(d) }
 
 // Kill ends the server as a crash does.
 func (p *Postgres) Kill() { p.end(syscall.SIGQUIT) }
