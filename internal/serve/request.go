@@ -113,19 +113,18 @@ func inURL(uri string) bool {
 
 // needOf returns what the request needs, by the rules or by its query.
 func (s *Server) needOf(c *settings, r *http.Request) (apikey.Need, outcome) {
-	switch {
-	case len(c.routes) > 0:
-		rule, out := s.ruleOf(c, r, "")
-		return rule.Need, out
-	case r.URL.Path != verifyPath: // Envoy forwards the client's query
-		return apikey.Need{}, noRule
+	if r.URL.Path == verifyPath { // otherwise it is Envoy, which forwards the client's query
+		need, invalid := s.needs.parse(r.URL.RawQuery)
+		if invalid != "" {
+			s.Log.Warn("invalid query parameter of /verify", "parameter", invalid)
+			return need, badQuery
+		}
+		if len(c.routes) == 0 {
+			return need, allowed
+		}
 	}
-	need, invalid := s.needs.parse(r.URL.RawQuery)
-	if invalid != "" {
-		s.Log.Warn("invalid query parameter of /verify", "parameter", invalid)
-		return need, badQuery
-	}
-	return need, allowed
+	rule, out := s.ruleOf(c, r, "")
+	return rule.Need, out
 }
 
 // isPreflight reports whether a browser asks whether it may send a request (CORS), and the

@@ -672,6 +672,11 @@ func TestRules(t *testing.T) {
 	if r := f.ask("GET", "/verify", "Authorization: Bearer "+text, "X-Forwarded-Uri: /status", "X-Original-Uri: /admin"); r.StatusCode != 400 {
 		t.Error("two headers that differ:", r.StatusCode)
 	}
+	for query, want := range map[string]int{"env=live&scope=a:b": 200, "scopes=a:b": 400} { // rules replace the query, but not its check
+		if r := f.ask("GET", "/verify?"+query, "Authorization: Bearer "+text, "X-Forwarded-Uri: /status"); r.StatusCode != want {
+			t.Errorf("%s: %d", query, r.StatusCode)
+		}
+	}
 	if r := f.bearer("/verify/orders/1?x=y", text); r.StatusCode != 200 {
 		t.Error("Envoy's way of asking:", r.StatusCode)
 	}
