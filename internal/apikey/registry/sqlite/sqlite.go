@@ -15,8 +15,6 @@ import (
 	"syscall"
 
 	"github.com/ncruces/go-sqlite3"
-	"github.com/ncruces/go-sqlite3/driver"
-	"github.com/ncruces/go-sqlite3/ext/serdes"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/registry/sqlstore"
@@ -78,7 +76,7 @@ func openFrozen(ctx context.Context, path string, mode apikey.Mode) (*sqlstore.S
 }
 
 func open(ctx context.Context, dsn string, connections int, d sqlstore.Dialect, mode apikey.Mode) (*sqlstore.Store, error) {
-	db, err := driver.Open(dsn)
+	db, err := openDB(dsn)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +131,7 @@ func makeFile(ctx context.Context, path string, mode apikey.Mode) error {
 
 // newRegistry returns the contents of a registry without keys.
 func newRegistry(ctx context.Context) (file []byte, err error) {
-	db, err := driver.Open(":memory:")
+	db, err := openDB(":memory:")
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +147,7 @@ func newRegistry(ctx context.Context) (file []byte, err error) {
 	}
 	defer func() { _ = conn.Close() }()
 	err = conn.Raw(func(c any) (err error) {
-		file, err = serdes.Serialize(c.(driver.Conn).Raw(), "main")
+		file, err = serialize(c)
 		return err
 	})
 	return file, err
@@ -202,12 +200,13 @@ func dialect(path string) sqlstore.Dialect {
 // isRetryable reports that another process created the same table. Other conflicts are left
 // to busy_timeout.
 func isRetryable(err error) bool {
-	return errors.Is(err, sqlite3.ERROR) && strings.Contains(err.Error(), "already exists")
+	code, _ := codeOf(err)
+	return code.Code() == sqlite3.ERROR && strings.Contains(err.Error(), "already exists")
 }
 
 // explain converts errors of SQLite to errors of package apikey.
 func explain(path string, err error) error {
-	code, ok := errors.AsType[sqlite3.ExtendedErrorCode](err)
+	code, ok := codeOf(err)
 	if !ok {
 		return err
 	}
