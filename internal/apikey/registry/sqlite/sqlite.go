@@ -240,5 +240,6 @@ func explain(path string, err error) error {
 	case sqlite3.INTERRUPT:
 		return context.Canceled
 	}
-	return fmt.Errorf("%w: %s", kind, sanitize.Line(path+": "+err.Error()))
+	reason := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "sqlite3: invalid _pragma: "), "sqlite3: ")
+	return fmt.Errorf("%w: %s", kind, sanitize.Line(path+": "+reason))
 }
