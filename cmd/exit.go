@@ -75,7 +75,7 @@ func exitOf(err error) int {
 		{cli.ExitUnavailable, []error{oauth.ErrUnavailable, context.DeadlineExceeded}},
 		{cli.ExitUsage, []error{fs.ErrNotExist}}, // a file that the user named: fob's own have errors of their own
 	} {
-		if slices.ContainsFunc(row.sentinels, func(sentinel error) bool { return errors.Is(err, sentinel) }) {
+		if slices.ContainsFunc(row.sentinels, func(sentinel error) bool { return cli.Is(err, sentinel) }) {
 			return row.status
 		}
 	}

@@ -85,6 +85,8 @@ func check(ctx context.Context, a *app.App, r records.Record, repair bool) error
 		a.Note("%s: %s.", r.Label, records.Trouble(err))
 	case found.Missing:
 		a.Note("%s: %s.", r.Label, r.Missing())
+	case found.ReadOnly:
+		a.Note("%s: ok; not searched for what an interruption left, because fob's files cannot be written.", r.Label)
 	case ok:
 		a.Note("%s: ok.", r.Label)
 	}

@@ -3,6 +3,8 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"syscall"
 )
 
 // StatusError is a failure with its own exit status.
@@ -65,11 +67,21 @@ func HintOn(target error, hint string) ErrorHint { return ErrorHint{target, hint
 // HintFor returns the hint of the first matching row.
 func HintFor(err error, rows []ErrorHint) string {
 	for _, row := range rows {
-		if errors.Is(err, row.Target) {
+		if Is(err, row.Target) {
 			return row.Hint
 		}
 	}
 	return ""
+}
+
+// Is is errors.Is, except that ENOSPC also matches what Windows reports for a full disk.
+func Is(err, target error) bool {
+	return errors.Is(err, target) || target == syscall.ENOSPC && isDiskFull(runtime.GOOS, err)
+}
+
+func isDiskFull(goos string, err error) bool {
+	const handleDiskFull, diskFull = syscall.Errno(39), syscall.Errno(112) // ERROR_HANDLE_DISK_FULL, ERROR_DISK_FULL
+	return goos == "windows" && (errors.Is(err, handleDiskFull) || errors.Is(err, diskFull))
 }
 
 // ErrUnfinished matches errors that describe the state left by an unfinished command. They

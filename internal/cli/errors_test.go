@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 	"testing"
 )
 
@@ -153,5 +154,16 @@ func TestExitMeanings_AreComplete(t *testing.T) {
 		if ExitMeanings[status] == "" {
 			t.Errorf("status %d has no meaning", status)
 		}
+	}
+}
+
+func TestIsDiskFull(t *testing.T) {
+	for _, code := range []syscall.Errno{39, 112} {
+		if err := fmt.Errorf("writing: %w", code); !isDiskFull("windows", err) || isDiskFull("linux", err) {
+			t.Error(code)
+		}
+	}
+	if isDiskFull("windows", fs.ErrPermission) || !Is(fmt.Errorf("writing: %w", syscall.ENOSPC), syscall.ENOSPC) {
+		t.Error("other errors are a full disk, or ENOSPC is not")
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
+	"github.com/fobcli/fob/internal/filelock"
 	"github.com/fobcli/fob/internal/seal"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -83,8 +84,9 @@ var errCopy = errors.New("there is another copy")
 // Findings are what a check of a record has repaired, or would repair.
 type Findings struct {
 	session.Repairs
-	Missing bool   // nothing is stored
-	Copy    string // the storage in which an interrupted move left a copy, or ""
+	Missing  bool   // nothing is stored
+	Copy     string // the storage in which an interrupted move left a copy, or ""
+	ReadOnly bool   // the record was only read, because nothing can be written
 }
 
 // Check reads the whole record. With repair it recovers what a crash left unsaved, and
@@ -96,6 +98,9 @@ func (r Record) Check(ctx context.Context, repair bool) (found Findings, err err
 		return found, err
 	}
 	repairs, err := c.Check(ctx, repair)
+	if found.ReadOnly = errors.Is(err, filelock.ErrUnwritable); found.ReadOnly {
+		err, repair = nil, false
+	}
 	var here revision
 	if err == nil {
 		here, err = c.Read(ctx)
