@@ -72,6 +72,9 @@ type Server struct {
 	settings atomic.Pointer[settings]
 
 	rehashing atomic.Bool // one key at a time
+
+	refusals limit        // bounds the log lines about refused keys
+	unlogged atomic.Int64 // refused keys since the last of these lines
 }
 
 // Defaults of Options.
@@ -83,7 +86,7 @@ const (
 
 // New returns a Server. The registry is not queried before Run.
 func New(o Options) *Server {
-	s := &Server{Options: o, uses: &uses{sums: make(map[string]apikey.Use)}, guesses: newLimiter(o.Guesses, o.Now)}
+	s := &Server{Options: o, uses: &uses{sums: make(map[string]apikey.Use)}, guesses: newLimiter(o.Guesses, o.Now), refusals: limit{buckets: []bucket{{rate: 10, capacity: 10}}}}
 	s.cache = newCache(o, &s.metrics, s.uses)
 	s.Configure(o.Rules, o.Headers)
 	return s

@@ -901,6 +901,36 @@ func TestCache_RevokedKeysDropNoOthers(t *testing.T) {
 	})
 }
 
+// After a mass revocation, refused keys do not fill the log.
+func TestRefusedKeys_DoNotFillTheLog(t *testing.T) {
+	f := newFixture(t, nil)
+	text, id := f.key(t, draft)
+	if _, err := f.Revoke(t.Context(), []string{id}, ""); err != nil {
+		t.Fatal(err)
+	}
+	refuse := func(count int) (logged string) {
+		before := f.log.String()
+		for range count {
+			if r := f.bearer("/verify", text); r.StatusCode != 401 {
+				t.Fatal(r.StatusCode)
+			}
+		}
+		for line := range strings.Lines(strings.TrimPrefix(f.log.String(), before)) {
+			if strings.Contains(line, "level=INFO msg=refused key_id="+id) {
+				logged += line
+			}
+		}
+		return logged
+	}
+	if logged := refuse(1000); strings.Count(logged, "\n") != 10 || strings.Contains(logged, "refused_before") {
+		t.Error(logged)
+	}
+	f.pass(100 * time.Millisecond)
+	if logged := refuse(2); strings.Count(logged, "\n") != 1 || !strings.Contains(logged, "reason=revoked refused_before=990\n") {
+		t.Error(logged)
+	}
+}
+
 func TestMetricsAndOtherPaths(t *testing.T) {
 	f := newFixture(t, nil)
 	text, _ := f.key(t, draft)

@@ -162,12 +162,25 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 	case apikey.Unknown:
 		return s.failed(r)
 	default:
-		s.Log.Info("refused", "key_id", p.ID, "reason", string(reason))
+		s.logRefused(p.ID, reason, now)
 		if s.guesses.blocked(s.client(r)) { // as for an unknown key
 			return verdict{outcome: tooManyFailures, wait: time.Second}
 		}
 		return verdict{outcome: invalidToken}
 	}
+}
+
+// logRefused logs a refused key, or counts it: after many keys were revoked, their clients go on.
+func (s *Server) logRefused(id string, reason apikey.Reason, now time.Time) {
+	if wait, _ := s.refusals.take(now); wait > 0 {
+		s.unlogged.Add(1)
+		return
+	}
+	details := []any{"key_id", id, "reason", string(reason)}
+	if count := s.unlogged.Swap(0); count > 0 {
+		details = append(details, "refused_before", count)
+	}
+	s.Log.Info("refused", details...)
 }
 
 // reasonOf returns why a key was refused, or "" for other errors.
