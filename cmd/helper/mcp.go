@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -85,9 +87,13 @@ func runInstallMCP(_ context.Context, a *app.App, args []string, opts mcpOptions
 	if err != nil {
 		return err
 	}
-	url := cmp.Or(append([]string{opts.URL}, p.Resources...)...)
-	if err := oauth.CheckURL(url); err != nil {
+	server := cmp.Or(append([]string{opts.URL}, p.Resources...)...)
+	if err := oauth.CheckURL(server); err != nil {
 		return cli.WithHint(cli.Usagef("the server of profile %q: %s", p.Name, err), "name it: --url https://api.example.com/mcp")
+	}
+	if len(p.Resources) > 0 && !slices.ContainsFunc(p.Resources, func(resource string) bool { return originOf(resource) == originOf(server) }) {
+		return cli.WithHint(cli.Usagef("--url names %s, but the tokens of profile %q are for %s", originOf(server), p.Name, originOf(p.Resources[0])),
+			"log in to that server with a profile of its own: 'fob login NAME --resource %s'", sanitize.ShellQuote(server))
 	}
 	home, err := os.UserHomeDir()
 	self, selfErr := executablePath()
@@ -100,7 +106,7 @@ func runInstallMCP(_ context.Context, a *app.App, args []string, opts mcpOptions
 	}
 	var added []byte
 	change := func(text []byte) (changed []byte, err error) {
-		changed, added, err = client.Add(text, p.Name, url, mcpCommand(a, self, p.Name))
+		changed, added, err = client.Add(text, p.Name, server, mcpCommand(a, self, p.Name))
 		if err == nil && (opts.DryRun || added == nil) {
 			err = errUnchanged
 		}
@@ -129,6 +135,14 @@ func runInstallMCP(_ context.Context, a *app.App, args []string, opts mcpOptions
 		a.Note("%s now uses fob for the server %s.", opts.Client, p.Name)
 	}
 	return nil
+}
+
+func originOf(place string) string {
+	u, err := url.Parse(place)
+	if err != nil {
+		return place
+	}
+	return strings.ToLower(u.Scheme + "://" + u.Host)
 }
 
 func mcpCommand(a *app.App, self, profile string) string {
