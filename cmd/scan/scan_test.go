@@ -167,7 +167,7 @@ func TestBytesText(t *testing.T) {
 
 // The rules find what fob mints, for each brand.
 func TestRules(t *testing.T) {
-	for _, format := range leakscan.Formats() {
+	for _, format := range []string{"gitleaks", "betterleaks", "trufflehog", "github"} {
 		stdout, _, err := cmdtest.New(t, "").Run(NewRules, "--format", format, "--brand", "acme")
 		if err != nil || !strings.Contains(stdout, "fob") || !strings.Contains(stdout, "acme") {
 			t.Errorf("%s: %q, %v", format, stdout, err)

@@ -9,7 +9,7 @@ import (
 )
 
 func TestRules(t *testing.T) {
-	for _, format := range Formats() {
+	for _, format := range []string{"gitleaks", "betterleaks", "trufflehog", "github"} {
 		text, err := Rules(format, []string{"acme", "other"})
 		if err != nil {
 			t.Fatal(format, err)
@@ -18,7 +18,7 @@ func TestRules(t *testing.T) {
 			t.Errorf("%s: not one rule for each brand:\n%s", format, text)
 		}
 	}
-	if _, err := Rules("grep", []string{"acme"}); err == nil || !strings.Contains(err.Error(), "gitleaks, betterleaks, trufflehog, github") {
+	if _, err := Rules("grep", []string{"acme"}); err == nil {
 		t.Error(err)
 	}
 }
