@@ -69,38 +69,26 @@ func (e *UnkeptError) Unwrap() error { return e.Cause }
 // Rotate replaces the secret's value. If a step fails, the stage is stored, and Resume
 // continues from there; nothing is retired while a delivery has failed.
 func (s *Secret) Rotate(ctx context.Context, steps Steps) error {
-	return s.step(ctx, func(h Held) error {
-		if h.Stage.hasTwoValues() {
-			return s.errorf(ErrOpen)
-		}
-		return s.mint(ctx, h, steps)
-	})
+	return s.step(ctx, false, false, true, func(h Held) error { return s.mint(ctx, h, steps) })
 }
 
 // Resume continues an unfinished rotation.
 func (s *Secret) Resume(ctx context.Context, steps Steps) error {
-	return s.step(ctx, func(h Held) error {
-		switch {
-		case h.Stage == Delivering:
+	return s.step(ctx, true, false, steps.Mint != nil, func(h Held) error {
+		switch h.Stage {
+		case Delivering:
 			return s.deliver(ctx, h, steps)
-		case h.Stage == Retiring:
+		case Retiring:
 			return s.retire(ctx, h, steps)
-		case h.Stage == Asked && steps.Mint == nil:
-			return s.errorf(ErrUnanswered)
-		case h.Stage == Asked:
-			return s.mint(ctx, h, steps)
 		}
-		return s.errorf(ErrNotOpen)
+		return s.mint(ctx, h, steps)
 	})
 }
 
 // Abandon ends an unfinished rotation: while a destination lacks the new value, with the
 // old one, otherwise with the new one.
 func (s *Secret) Abandon(ctx context.Context) error {
-	return s.step(ctx, func(h Held) error {
-		if h.Stage == AtRest {
-			return s.errorf(ErrNotOpen)
-		}
+	return s.step(ctx, false, true, false, func(h Held) error {
 		return s.save(ctx, Held{Value: h.Value, SetAt: h.SetAt})
 	})
 }
@@ -113,15 +101,19 @@ func (s *Secret) CheckStage(stage Stage, resume, abandon, canAsk bool) error {
 		return s.errorf(ErrNotOpen)
 	case stage.hasTwoValues() && !resume && !abandon:
 		return s.errorf(ErrOpen)
-	case stage == Asked && resume && !canAsk:
+	case resume && !stage.hasTwoValues() && !canAsk:
 		return s.errorf(ErrUnanswered)
 	}
 	return nil
 }
 
-func (s *Secret) step(ctx context.Context, change func(Held) error) error {
+// step changes the secret if CheckStage permits it.
+func (s *Secret) step(ctx context.Context, resume, abandon, canAsk bool, change func(Held) error) error {
 	return s.locked(ctx, func() error {
 		h, err := s.Get(ctx)
+		if err == nil {
+			err = s.CheckStage(h.Stage, resume, abandon, canAsk)
+		}
 		if err != nil {
 			return err
 		}
