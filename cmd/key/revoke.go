@@ -91,10 +91,7 @@ func runRevoke(ctx context.Context, a *app.App, args []string, opts revokeOption
 	if err := opts.confirm(ctx, a, some, count, "revoke"); err != nil || opts.DryRun {
 		return err
 	}
-	revoked, err := g.Revoke(ctx, ids, opts.Reason)
-	if err == nil && count > len(ids) {
-		revoked, err = revokeRest(ctx, g, matching, opts, revoked)
-	}
+	revoked, err := revokePages(ctx, g, ids, count, matching, opts)
 	if err != nil && revoked > 0 {
 		return interruptedError(ctx, a, err, fmt.Sprintf("%d of %d keys were revoked", revoked, count), "run it again: revoked keys are skipped")
 	}
@@ -106,8 +103,12 @@ func runRevoke(ctx context.Context, a *app.App, args []string, opts revokeOption
 	return err
 }
 
-// revokeRest revokes the remaining keys, page by page.
-func revokeRest(ctx context.Context, g *keys.Registrar, matching iter.Seq2[apikey.Record, error], opts revokeOptions, revoked int) (int, error) {
+// revokePages revokes the first page of the keys, then the others that match.
+func revokePages(ctx context.Context, g *keys.Registrar, first []string, count int, matching iter.Seq2[apikey.Record, error], opts revokeOptions) (int, error) {
+	revoked, err := g.Revoke(ctx, first, opts.Reason)
+	if err != nil || count == len(first) {
+		return revoked, err
+	}
 	ids := make([]string, 0, opts.page)
 	revoke := func() error {
 		count, err := g.Revoke(ctx, ids, opts.Reason)

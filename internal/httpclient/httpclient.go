@@ -284,7 +284,7 @@ func DoJSON(hc *http.Client, req *http.Request, v any) error {
 	}
 	switch status := (&StatusError{resp.Status, req.URL.Host, resp.Header}); {
 	case IsTemporary(resp.Status):
-		return fmt.Errorf("%w: %s", ErrUnavailable, status)
+		return fmt.Errorf("%w: %s", ErrUnavailable, status.Error())
 	case resp.Status < 200 || resp.Status > 299:
 		return status
 	}
