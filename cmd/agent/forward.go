@@ -16,7 +16,7 @@ import (
 )
 
 type agentForwardOptions struct {
-	Profiles []string `flag:"profile" empty:"refused" help:"provide tokens of this {PROFILE}; repeatable"`
+	Profiles []string `flag:"profile" required:"name the profiles for the other machine: --profile work" empty:"refused" help:"provide tokens of this {PROFILE}; repeatable"`
 	Confirm  bool     `flag:"confirm" help:"confirm each token"`
 }
 
@@ -43,9 +43,6 @@ SSH_ASKPASS. 'fob agent lock' stops all of them.`,
 const forwardPlaces = 16
 
 func runAgentForward(ctx context.Context, a *app.App, args []string, opts agentForwardOptions) error {
-	if len(opts.Profiles) == 0 {
-		return cli.WithHint(cli.Usagef("--profile is required"), "name the profiles for the other machine: --profile work")
-	}
 	for _, name := range opts.Profiles {
 		if _, err := a.Profile([]string{name}); err != nil {
 			return err

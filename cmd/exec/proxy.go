@@ -28,7 +28,7 @@ import (
 
 type proxyOptions struct {
 	identityFlag
-	Allow    []string `flag:"allow" help:"allow requests to this {HOST}; repeatable"`
+	Allow    []string `flag:"allow" required:"name a host: --allow api.example.com" help:"allow requests to this {HOST}; repeatable"`
 	BaseURLs []string `flag:"base-url" help:"set a variable to a base URL: {NAME=HOST/PATH}; repeatable"`
 	Header   string   `flag:"header" empty:"refused" help:"send the credential in the header {NAME}, not Authorization"`
 	Quiet    bool     `flag:"quiet,q" help:"log only refused and failed requests"`
@@ -53,9 +53,13 @@ ignores HTTPS_PROXY and ALL_PROXY connects directly, without the token.
 		Example: `  fob proxy work --allow api.example.com -- curl http://api.example.com/me
   fob proxy github --allow api.github.com --base-url API=api.github.com -- ./bot
   fob proxy secret/stripe --header X-API-Key --allow api.stripe.com -- ./shop`,
-		Args: func(cmd *cobra.Command, _ []string) error {
-			if cmd.ArgsLenAtDash() > 1 {
-				return execFailed(cli.WithHint(cli.Usagef("expected one PROFILE before --"), "run 'fob proxy PROFILE --allow HOST -- COMMAND'"))
+		Args: func(cmd *cobra.Command, args []string) error {
+			const hint = "run 'fob proxy PROFILE --allow HOST -- COMMAND'"
+			switch {
+			case cmd.ArgsLenAtDash() > 1:
+				return execFailed(cli.WithHint(cli.Usagef("expected one PROFILE before --"), hint))
+			case len(args) < 2 || args[0] == "":
+				return execFailed(cli.WithHint(cli.Usagef("PROFILE and COMMAND are required"), hint))
 			}
 			return nil
 		},
@@ -63,9 +67,6 @@ ignores HTTPS_PROXY and ALL_PROXY connects directly, without the token.
 }
 
 func runProxy(ctx context.Context, a *app.App, args []string, opts proxyOptions) error {
-	if len(args) < 2 || args[0] == "" {
-		return cli.WithHint(cli.Usagef("PROFILE and COMMAND are required"), "run 'fob proxy PROFILE --allow HOST -- COMMAND'")
-	}
 	source, argv := delivery.CredentialReference(args[0]), args[1:]
 	if err := app.CheckReference(source); err != nil {
 		return cli.WithHint(cli.AsUsage(err), "name a profile, or secret/NAME")
@@ -114,9 +115,6 @@ func runProxy(ctx context.Context, a *app.App, args []string, opts proxyOptions)
 }
 
 func allowedOrigins(allow []string) (origins []proxy.Origin, err error) {
-	if len(allow) == 0 {
-		return nil, cli.WithHint(cli.Usagef("--allow is required"), "name a host: --allow api.example.com")
-	}
 	for _, text := range allow {
 		origin, err := proxy.ParseOrigin(text)
 		if err != nil {

@@ -22,7 +22,7 @@ import (
 const backupQuestion = "Passphrase of the backup:"
 
 type backupOptions struct {
-	File           string `flag:"output,o" help:"write to {FILE}, or - for stdout"`
+	File           string `flag:"output,o" required:"use --output FILE, or - for stdout" help:"write to {FILE}, or - for stdout"`
 	PassphraseFile string `flag:"passphrase-file" help:"read the backup's passphrase from a {FILE}"`
 	Force          bool   `flag:"force" help:"overwrite an existing file"`
 }
@@ -45,9 +45,6 @@ rotates refresh tokens: it ends the login on both. So delete it on the old machi
 }
 
 func runBackup(ctx context.Context, a *app.App, args []string, opts backupOptions) error {
-	if opts.File == "" {
-		return cli.WithHint(cli.Usagef("--output is required"), "use --output FILE, or - for stdout")
-	}
 	all, err := records.Select(ctx, a, args)
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 )
 
 type migrateOptions struct {
-	To     string `flag:"to" values:"keyring file" help:"the {STORAGE}: keyring or file"`
+	To     string `flag:"to" required:"use --to keyring or --to file" values:"keyring file" help:"the {STORAGE}: keyring or file"`
 	DryRun bool   `flag:"dry-run" help:"show what would be moved, and move nothing"`
 }
 
@@ -34,9 +34,6 @@ interruption it is in the storage that config.toml names.`,
 }
 
 func runMigrate(ctx context.Context, a *app.App, args []string, opts migrateOptions) error {
-	if opts.To == "" {
-		return cli.WithHint(cli.Usagef("--to is required"), "use --to keyring or --to file")
-	}
 	all, err := records.Select(ctx, a, args)
 	if err != nil {
 		return err

@@ -21,8 +21,8 @@ import (
 // value's name in braces. What is in the field is the default. An empty value of a flag that
 // selects or restricts something is refused with the tag empty:"refused": with an unset variable
 // in a script, it would select everything. The tag not lists flags that exclude each other with
-// this one, and the tag values its only values. Embedded structs may have further flags, and a
-// FlagSet adds its own.
+// this one, the tag values its only values, and the tag required has the hint of the error if it
+// has no value. Embedded structs may have further flags, and a FlagSet adds its own.
 func Command[A, O any](a A, c *cobra.Command, options O, run func(ctx context.Context, a A, args []string, options O) error, exits ...int) *cobra.Command {
 	if len(exits) > 0 {
 		c.Long += "\n\n" + ExitHelp(exits...)
@@ -81,7 +81,7 @@ func addFlags(c *cobra.Command, options reflect.Value) {
 	}
 }
 
-// checkFlags checks the flags that were given.
+// checkFlags checks the flags that were given, or must be.
 func checkFlags(c *cobra.Command, options reflect.Value) error {
 	for field, value := range options.Fields() {
 		if field.Anonymous {
@@ -90,6 +90,9 @@ func checkFlags(c *cobra.Command, options reflect.Value) error {
 			}
 		}
 		name, _, _ := strings.Cut(field.Tag.Get("flag"), ",")
+		if hint := field.Tag.Get("required"); hint != "" && value.IsZero() {
+			return cli.WithHint(cli.Usagef("--%s is required", name), "%s", hint)
+		}
 		if !c.Flags().Changed(name) {
 			continue
 		}

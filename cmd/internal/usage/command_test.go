@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/fobcli/fob/internal/cli"
 )
 
 func TestCommand(t *testing.T) {
@@ -16,7 +18,7 @@ func TestCommand(t *testing.T) {
 	type options struct {
 		shared
 		JSONFlag
-		File    string        `flag:"output,o" help:"write to {FILE}"`
+		File    string        `flag:"output,o" required:"use - for stdout" help:"write to {FILE}"`
 		Wait    time.Duration `flag:"wait" not:"json" values:"1s 2s" help:"wait for this {TIME}"`
 		Count   int           `flag:"count" help:"make {N}"`
 		Given   Given
@@ -38,7 +40,7 @@ func TestCommand(t *testing.T) {
 		c.SetArgs(append(args, "one", "two"))
 		return c.Execute()
 	}
-	if err := run("--json", "--wait", "2s"); err == nil || !strings.Contains(err.Error(), "--json and --wait cannot be combined") {
+	if err := run("-o", "f", "--json", "--wait", "2s"); err == nil || !strings.Contains(err.Error(), "--json and --wait cannot be combined") {
 		t.Error(err)
 	}
 	if err := run("-o", "f", "--name", "a", "--name", "b", "--wait", "2s"); err != nil {
@@ -50,7 +52,12 @@ func TestCommand(t *testing.T) {
 	if !got.Given("wait") || got.Given("count") {
 		t.Error("which flags were given")
 	}
-	if err := run("--name", " "); err == nil || !strings.Contains(err.Error(), "--name is empty") {
+	for _, args := range [][]string{nil, {"--output", ""}} {
+		if err := run(args...); err == nil || err.Error() != "--output is required" || cli.CarriedHint(err) != "use - for stdout" {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+	if err := run("-o", "f", "--name", " "); err == nil || !strings.Contains(err.Error(), "--name is empty") {
 		t.Error(err)
 	}
 }
