@@ -50,10 +50,8 @@ func runRemove(ctx context.Context, a *app.App, args []string, opts removeOption
 		a.Note("Would delete the secret %q.", s.Name)
 		return nil
 	}
-	if !opts.Yes {
-		if err := a.Confirm(ctx, fmt.Sprintf("Delete the secret %q?", s.Name), unconfirmed("delete the secret", s.Name)); err != nil {
-			return err
-		}
+	if err := confirm(ctx, a, opts.Yes, fmt.Sprintf("Delete the secret %q?", s.Name), "delete the secret", s.Name); err != nil {
+		return err
 	}
 	if err := a.DeleteSecret(ctx, s); err != nil {
 		return err

@@ -177,11 +177,9 @@ func (r *rotation) printPlan() {
 }
 
 func (r *rotation) confirm(ctx context.Context) error {
-	if r.opts.Yes || r.issuer.RotateWith == "" && r.issuer.RetireWith == "" {
-		return nil
-	}
-	unasked := unconfirmed("replace the secret", r.opts.name)
-	return r.a.Confirm(ctx, fmt.Sprintf("Replace the secret %q%s, and revoke the old value?", r.opts.name, r.delivered()), unasked)
+	needless := r.issuer.RotateWith == "" && r.issuer.RetireWith == ""
+	question := fmt.Sprintf("Replace the secret %q%s, and revoke the old value?", r.opts.name, r.delivered())
+	return confirm(ctx, r.a, r.opts.Yes || needless, question, "replace the secret", r.opts.name)
 }
 
 func (r *rotation) delivered() string {
@@ -192,11 +190,9 @@ func (r *rotation) delivered() string {
 }
 
 func (r *rotation) abandon(ctx context.Context) error {
-	if !r.opts.Yes {
-		unasked := unconfirmed("discard a value of", r.opts.name)
-		if err := r.a.Confirm(ctx, fmt.Sprintf("Abandon the rotation of %q, and discard the other value?", r.opts.name), unasked); err != nil {
-			return err
-		}
+	question := fmt.Sprintf("Abandon the rotation of %q, and discard the other value?", r.opts.name)
+	if err := confirm(ctx, r.a, r.opts.Yes, question, "discard a value of", r.opts.name); err != nil {
+		return err
 	}
 	if err := r.secret.Abandon(ctx); err != nil {
 		return err
@@ -262,8 +258,7 @@ func (r *rotation) saveExpiry(hadExpiry bool) error {
 
 // failure adds to the error of a rotation what is stored now, and how to continue.
 func (r *rotation) failure(ctx context.Context, err error) error {
-	var unkept *secretstore.UnkeptError
-	if errors.As(err, &unkept) {
+	if unkept, ok := errors.AsType[*secretstore.UnkeptError](err); ok {
 		if r.issuer.RotateWith == "" { // the user has the value
 			return err
 		}

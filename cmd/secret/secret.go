@@ -2,6 +2,7 @@
 package secret
 
 import (
+	"context"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -40,13 +41,16 @@ func oneSecretArg(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// unconfirmed returns the error for a required confirmation without a terminal. Its hint is
-// the call with --yes.
-func unconfirmed(what, name string) error {
+// confirm asks before what cannot be undone, unless yes is set. Without a terminal, the hint of
+// the error is the call with --yes.
+func confirm(ctx context.Context, a *app.App, yes bool, question, what, name string) error {
+	if yes {
+		return nil
+	}
 	confirmed := "fob"
 	for _, arg := range os.Args[1:] {
 		confirmed += " " + sanitize.ShellQuote(arg)
 	}
-	return cli.WithHint(cli.Usagef("refusing to %s %q without confirmation (not a terminal)", what, name),
-		"check what it would do with --dry-run, then run '%s --yes'", confirmed)
+	return a.Confirm(ctx, question, cli.WithHint(cli.Usagef("refusing to %s %q without confirmation (not a terminal)", what, name),
+		"check what it would do with --dry-run, then run '%s --yes'", confirmed))
 }
