@@ -54,8 +54,6 @@ const (
 	exportShell  = "shell"
 )
 
-var exportFormats = []string{exportGitHub, exportGitLab, exportDotenv, exportShell}
-
 func newCIExportCmd(a *app.App) *cobra.Command {
 	return usage.Command(a, &cobra.Command{
 		Use:   "export --env NAME=token/PROFILE",
@@ -129,7 +127,7 @@ func exportFormat(a *app.App, opts ciExportOptions) (string, error) {
 	toFile := format == exportGitLab || format == exportDotenv
 	switch {
 	case format == "":
-		return "", cli.WithHint(cli.Usagef("not in a CI job that fob recognizes"), "choose a format: --format %s", strings.Join(exportFormats, ", "))
+		return "", cli.WithHint(cli.Usagef("not in a CI job that fob recognizes"), "choose a format: --format github, gitlab, dotenv, shell")
 	case opts.Output && format != exportGitHub:
 		return "", cli.WithHint(cli.Usagef("--output is only for GitHub Actions"), "omit --output")
 	case toFile && opts.File == "":
