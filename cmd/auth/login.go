@@ -52,15 +52,13 @@ keyring. 'fob login github' uses a preset. fob asks for missing settings.
 Without a browser on this machine, use --no-browser or --device. A new login does
 not revoke the old one at the server: --revoke-old does. With the grant
 client_credentials the client logs in as itself. With token-exchange or jwt-bearer
-a CI job or machine authenticates at each 'fob token', and nothing is stored.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+a CI job or machine authenticates at each 'fob token', and nothing is stored.`,
 		Example: `  fob login github
   fob login work --issuer https://sso.example.com/realms/acme --client-id fob
   fob login api --resource https://api.example.com
   fob login svc --issuer URL --client-id svc --grant client_credentials`,
 		Args: checkLoginArgs,
-	}, loginOptions{Timeout: 5 * time.Minute}, runLogin)
+	}, loginOptions{Timeout: 5 * time.Minute}, runLogin, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 	c.Flags().Lookup("timeout").DefValue = "5m"
 	return c
 }

@@ -42,14 +42,12 @@ Without a PROFILE, fob asks before it logs out of the default of several profile
 
 Your browser may still be signed in at the server: --end-session opens the page
 that signs it out. --purge deletes the settings and the registered client too;
-'fob logout --all --purge' deletes all that fob stores except a registry of API keys.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+'fob logout --all --purge' deletes all that fob stores except a registry of API keys.`,
 		Example: `  fob logout work
   fob logout --all --dry-run
   fob logout --all --purge`,
 		Args: usage.AtMostProfile,
-	}, logoutOptions{}, runLogout)
+	}, logoutOptions{}, runLogout, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func runLogout(ctx context.Context, a *app.App, args []string, opts logoutOptions) error {

@@ -32,10 +32,10 @@ func newProfileListCmd(a *app.App) *cobra.Command {
 	return usage.Command(a, &cobra.Command{
 		Use:     "list",
 		Short:   "List the profiles",
-		Long:    "List the profiles. A star marks the default.\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
+		Long:    "List the profiles. A star marks the default.",
 		Example: "  fob profile list --json",
 		Args:    usage.NoArgs,
-	}, usage.JSONFlag{}, listProfiles)
+	}, usage.JSONFlag{}, listProfiles, cli.ExitDone, cli.ExitUsage)
 }
 
 func listProfiles(_ context.Context, a *app.App, _ []string, opts usage.JSONFlag) error {
@@ -96,10 +96,10 @@ func newProfileShowCmd(a *app.App) *cobra.Command {
 	return usage.Command(a, &cobra.Command{
 		Use:     "show [PROFILE]",
 		Short:   "Show a profile's settings",
-		Long:    "Show a profile's settings, with those of its preset.\n\n" + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
+		Long:    "Show a profile's settings, with those of its preset.",
 		Example: "  fob profile show work",
 		Args:    usage.AtMostProfile,
-	}, usage.JSONFlag{}, showProfile)
+	}, usage.JSONFlag{}, showProfile, cli.ExitDone, cli.ExitUsage)
 }
 
 func showProfile(_ context.Context, a *app.App, args []string, opts usage.JSONFlag) error {
@@ -133,13 +133,11 @@ func newProfileSetCmd(a *app.App) *cobra.Command {
 		Short: "Change a profile's settings",
 		Long: `Change a profile's settings in config.toml. Comments and order are preserved. An
 empty value removes a setting: --ca-file ''. After a change of the server or the
-client, log in again.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage),
+client, log in again.`,
 		Example: `  fob profile set work --scope "openid offline_access"
   fob profile set work --default`,
 		Args: usage.OneProfile,
-	}, setOptions{}, runProfileSet)
+	}, setOptions{}, runProfileSet, cli.ExitDone, cli.ExitFailed, cli.ExitUsage)
 }
 
 func runProfileSet(ctx context.Context, a *app.App, args []string, opts setOptions) error {
@@ -234,20 +232,17 @@ func checkStorageChange(ctx context.Context, a *app.App, cfg *config.Config, bef
 }
 
 func newProfileRemoveCmd(a *app.App) *cobra.Command {
-	return &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "remove PROFILE",
 		Short: "Remove a profile that is logged out",
 		Long: `Remove a profile from config.toml. If it still has a login, log out first: that
-revokes the login.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage),
+revokes the login.`,
 		Example: "  fob logout work && fob profile remove work",
 		Args:    usage.OneProfile,
-		RunE:    func(cmd *cobra.Command, args []string) error { return runProfileRemove(cmd.Context(), a, args) },
-	}
+	}, usage.NoFlags{}, runProfileRemove, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitStorage)
 }
 
-func runProfileRemove(ctx context.Context, a *app.App, args []string) error {
+func runProfileRemove(ctx context.Context, a *app.App, args []string, _ usage.NoFlags) error {
 	p, err := a.Profile(args)
 	if err != nil {
 		return err
@@ -292,12 +287,10 @@ func newProfileProvidersCmd(a *app.App) *cobra.Command {
 		Short: "List the presets for known providers",
 		Long: `List the presets for 'fob login NAME': the server, the login flows, whether the
 client needs a secret, what a logout revokes, and how that was verified. In a
-redirect URI, {issuer} is a hash of the issuer: 'fob login NAME' prints it.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitUsage),
+redirect URI, {issuer} is a hash of the issuer: 'fob login NAME' prints it.`,
 		Example: "  fob profile providers",
 		Args:    usage.NoArgs,
-	}, usage.JSONFlag{}, listProviders)
+	}, usage.JSONFlag{}, listProviders, cli.ExitDone, cli.ExitUsage)
 }
 
 func listProviders(_ context.Context, a *app.App, _ []string, opts usage.JSONFlag) error {

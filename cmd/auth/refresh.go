@@ -23,13 +23,11 @@ func NewRefresh(a *app.App) *cobra.Command {
 		Short: "Refresh logins before they expire",
 		Long: `Refresh logins now, for instance from cron: many servers end a login that is not
 used for a while. If one login fails, the others are refreshed all the same. --all
-skips profiles without a login, and logins that cannot be refreshed.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+skips profiles without a login, and logins that cannot be refreshed.`,
 		Example: `  fob refresh work
   fob refresh --all`,
 		Args: func(_ *cobra.Command, args []string) error { return usage.CheckNames(args) },
-	}, refreshOptions{}, runRefresh)
+	}, refreshOptions{}, runRefresh, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func runRefresh(ctx context.Context, a *app.App, args []string, opts refreshOptions) error {

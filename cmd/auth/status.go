@@ -32,14 +32,12 @@ profile. --check asks the servers: it refreshes each login, or tries its token.
 
 With a PROFILE, the exit status is 4 if it needs a new login, 6 if its storage
 cannot be read, and that of 'fob token' if --check fails. The list of all profiles
-exits with 0, unless none can be read.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+exits with 0, unless none can be read.`,
 		Example: `  fob status
   fob status work --json
   fob status work --check`,
 		Args: usage.AtMostProfile,
-	}, statusOptions{}, runStatus)
+	}, statusOptions{}, runStatus, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func runStatus(ctx context.Context, a *app.App, args []string, opts statusOptions) error {

@@ -45,16 +45,14 @@ same time. It never opens a browser.
 --scope and --resource request a token with fewer scopes, or for another API. If
 the login uses DPoP, --dpop METHOD URL prints the token with the proof for one
 request. FOB_TOKEN_<PROFILE>, FOB_TOKEN (without a PROFILE) and
-FOB_REFRESH_TOKEN_<PROFILE> take precedence over the stored login.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted),
+FOB_REFRESH_TOKEN_<PROFILE> take precedence over the stored login.`,
 		Example: `  fob token work --header | curl -H @- https://api.example.com/me
   TOKEN=$(fob token work) || exit
   fob token work --curl-config | curl -K - https://api.example.com/me
   fob token work --scope read --min-ttl 10m
   fob token work --dpop GET https://api.example.com/me`,
 		Args: checkTokenArgs,
-	}, tokenOptions{MinTTL: session.DefaultMinTTL, Shell: cli.DefaultShell()}, runToken)
+	}, tokenOptions{MinTTL: session.DefaultMinTTL, Shell: cli.DefaultShell()}, runToken, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted)
 }
 
 // checkTokenArgs accepts a profile, and with --dpop the URL of a request after it.

@@ -64,8 +64,6 @@ func checkTokenForm(opts tokenOptions) error {
 	switch {
 	case opts.Env != "" && !dotenv.IsName(opts.Env):
 		return cli.WithHint(cli.Usagef("invalid variable name %q", sanitize.Line(opts.Env)), "use letters, digits and _, and do not start with a digit")
-	case !slices.Contains(cli.Shells, opts.Shell):
-		return cli.WithHint(cli.Usagef("unknown shell %q", sanitize.Line(opts.Shell)), "choose one of %s", strings.Join(cli.Shells, ", "))
 	case opts.Netrc != "" && strings.Trim(strings.ToLower(opts.Netrc), "abcdefghijklmnopqrstuvwxyz0123456789.-") != "":
 		return cli.WithHint(cli.Usagef("invalid host %q", sanitize.Line(opts.Netrc)), "write it without scheme, port and path: --netrc api.example.com")
 	}

@@ -48,13 +48,11 @@ func newHelperAWSCmd(a *app.App) *cobra.Command {
 fob exchanges the profile's id_token (--token access: its access token) for the role
 (AssumeRoleWithWebIdentity), whose trust policy must name the issuer, and the client ID
 as audience. The credentials are cached, sealed, until five minutes before they expire.
-The region is --region, else AWS_REGION or AWS_DEFAULT_REGION.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+The region is --region, else AWS_REGION or AWS_DEFAULT_REGION.`,
 		Example: `  fob helper aws work --role-arn arn:aws:iam::123456789012:role/deploy
   fob helper aws --role-arn arn:aws:iam::123456789012:role/ops --duration 1h`,
 		Args: usage.AtMostProfile,
-	}, awsOptions{tokenFlag: tokenFlag{tokenID}}, runHelperAWS)
+	}, awsOptions{tokenFlag: tokenFlag{tokenID}}, runHelperAWS, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func runHelperAWS(ctx context.Context, a *app.App, args []string, opts awsOptions) error {
@@ -92,9 +90,6 @@ func runHelperAWS(ctx context.Context, a *app.App, args []string, opts awsOption
 }
 
 func checkAWS(a *app.App, opts awsOptions, p config.Profile) (role credhelper.WebIdentity, endpoint string, err error) {
-	if err := checkTokenKind(opts.Token); err != nil {
-		return role, "", err
-	}
 	if opts.RoleARN == "" {
 		return role, "", cli.WithHint(cli.Usagef("--role-arn is required"), "name the role: 'fob helper aws %s --role-arn arn:aws:iam::ACCOUNT:role/NAME'", p.Name)
 	}

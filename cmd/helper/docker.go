@@ -22,7 +22,7 @@ const DockerProgram = "docker-credential-fob"
 var dockerOperations = []string{"get", "store", "erase", "list", "version"}
 
 func newHelperDockerCmd(a *app.App) *cobra.Command {
-	return &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "docker get|store|erase|list|version",
 		Short: "Print registry credentials for docker",
 		Long: `Speak the protocol of docker's credential helpers, also for podman, buildah, crane and
@@ -34,16 +34,13 @@ Then configure fob in ~/.docker/config.json, for each registry:
 Tokens are printed only for the registries of a profile (docker_registries in
 config.toml, or --docker-registry; presets have their own), with its docker_username.
 erase drops the cached token, never the login; store is refused: 'docker login' is not
-needed, since fob stores logins, not passwords.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+needed, since fob stores logins, not passwords.`,
 		Example: `  fob profile set work --docker-registry registry.example.com
   ln -s "$(command -v fob)" ~/.local/bin/docker-credential-fob
   echo registry.example.com | docker-credential-fob get`,
 		ValidArgs: dockerOperations,
 		Args:      oneOf(dockerOperations),
-		RunE:      func(cmd *cobra.Command, args []string) error { return runHelperDocker(cmd.Context(), a, args[0]) },
-	}
+	}, usage.NoFlags{}, runHelperDocker, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 // PurgeDocker removes docker's link to fob for a purge. Another program of that name stays.
@@ -70,7 +67,8 @@ func PurgeDocker(a *app.App, dryRun bool) {
 	}
 }
 
-func runHelperDocker(ctx context.Context, a *app.App, operation string) error {
+func runHelperDocker(ctx context.Context, a *app.App, args []string, _ usage.NoFlags) error {
+	operation := args[0]
 	switch operation {
 	case "version":
 		_, err := fmt.Fprintln(a.Out.Raw(), app.VersionLine())

@@ -32,15 +32,13 @@ Tokens are printed only for the hosts of a profile (git_hosts in config.toml, or
 --git-host; presets have their own): scheme, host and port must match, and the path if
 there is one. If the login has ended, git stops instead of asking for a password.
 erase drops a token that the host has refused, never the login; store does nothing:
-the login is stored already.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+the login is stored already.`,
 		Example: `  fob profile set work --git-host https://git.example.com
   fob helper install git
   printf 'protocol=https\nhost=git.example.com\n\n' | git credential fill`,
 		ValidArgs: gitOperations,
 		Args:      oneOf(gitOperations),
-	}, gitOptions{}, runHelperGit)
+	}, gitOptions{}, runHelperGit, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func oneOf(known []string) cobra.PositionalArgs {

@@ -133,13 +133,6 @@ type tokenFlag struct {
 	Token string `flag:"token" values:"id access" help:"token {KIND}: id or access"`
 }
 
-func checkTokenKind(kind string) error {
-	if kind != tokenID && kind != tokenAccess {
-		return cli.WithHint(cli.Usagef("unknown kind of token %q", kind), "the kinds are id and access")
-	}
-	return nil
-}
-
 // dropRefused deletes the cached token that a host has refused; the login stays.
 func dropRefused(ctx context.Context, a *app.App, profile string, refused secret.Secret) error {
 	p, err := a.Profile([]string{profile})

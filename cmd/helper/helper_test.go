@@ -188,7 +188,7 @@ func TestKubectl(t *testing.T) {
 		"a cluster that is none":    {execInfo("v1", "k8s", false), []string{"work"}, "the cluster"},
 		"another version":           {execInfo("v9", cluster, false), []string{"work"}, "version"},
 		"what kubectl never says":   {"{}", []string{"work"}, "is not an ExecCredential"},
-		"an unknown kind of token":  {execInfo("v1", cluster, false), []string{"work", "--token", "refresh"}, `unknown kind of token "refresh"`},
+		"an unknown kind of token":  {execInfo("v1", cluster, false), []string{"work", "--token", "refresh"}, `unknown kind "refresh"`},
 		"a flag that is no URL":     {execInfo("v1", cluster, false), []string{"work", "--server", "k8s"}, "kubernetes_servers"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -283,7 +283,7 @@ func TestAWS_Usage(t *testing.T) {
 		"plain http elsewhere":   {[]string{"--role-arn", role, "--endpoint", "http://sts.example.com"}, "", "--endpoint"},
 		"an endpoint of the env": {[]string{"--role-arn", role}, "AWS_ENDPOINT_URL_STS=http://sts.example.com", "--endpoint"},
 		"an empty role":          {[]string{"--role-arn", ""}, "", "--role-arn is empty"},
-		"an unknown kind":        {[]string{"--role-arn", role, "--token", "x"}, "", "unknown kind of token"},
+		"an unknown kind":        {[]string{"--role-arn", role, "--token", "x"}, "", `unknown kind "x"`},
 	} {
 		_, err := run(newApp(t, test.environ), "", append([]string{"aws", "work"}, test.args...)...)
 		if !cli.IsUsage(err) || !strings.Contains(err.Error(), test.problem) || cli.CarriedHint(err) == "" {

@@ -36,15 +36,13 @@ func newHelperInstallCmd(a *app.App) *cobra.Command {
 		Long: `With git: add fob to git's configuration for each host of the profiles (git_hosts, see
 'fob profile show'). Other helpers stay, and a second call changes nothing.
 With --profile, git uses only that profile, for its hosts. A host has one profile: to
-replace it, uninstall fob first.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage),
+replace it, uninstall fob first.`,
 		Example: `  fob helper install git
   fob helper install git --profile work --local
   fob helper install git --dry-run`,
 		ValidArgs: []string{"git"},
 		Args:      oneOf([]string{"git", "mcp"}),
-	}, installOptions{}, runInstallGit)
+	}, installOptions{}, runInstallGit, cli.ExitDone, cli.ExitFailed, cli.ExitUsage)
 	c.AddCommand(newInstallMCPCmd(a))
 	return c
 }
@@ -54,13 +52,11 @@ func newHelperUninstallCmd(a *app.App) *cobra.Command {
 		Use:   "uninstall git",
 		Short: "Remove fob from git's configuration",
 		Long: `Remove what 'fob helper install git' has added, even if the profiles have changed.
-Other helpers stay.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage),
+Other helpers stay.`,
 		Example:   "  fob helper uninstall git",
 		ValidArgs: []string{"git"},
 		Args:      oneOf([]string{"git"}),
-	}, placeOptions{}, runUninstallGit)
+	}, placeOptions{}, runUninstallGit, cli.ExitDone, cli.ExitFailed, cli.ExitUsage)
 }
 
 func runInstallGit(ctx context.Context, a *app.App, _ []string, opts installOptions) error {

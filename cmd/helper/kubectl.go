@@ -37,20 +37,15 @@ other programs that read a kubeconfig. Configure it there:
 
 The token is the id_token, for clusters that trust the issuer; --token access prints
 the access token. With --server, or kubernetes_servers in config.toml, only these
-clusters get it, and kubectl must name the cluster and verify its certificate.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+clusters get it, and kubectl must name the cluster and verify its certificate.`,
 		Example: `  fob helper kubectl work
   fob helper kubectl work --token access --server https://k8s.example.com:6443
   fob profile set work --kubernetes-server https://k8s.example.com:6443`,
 		Args: usage.AtMostProfile,
-	}, kubectlOptions{tokenFlag: tokenFlag{tokenID}}, runHelperKubectl)
+	}, kubectlOptions{tokenFlag: tokenFlag{tokenID}}, runHelperKubectl, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
 func runHelperKubectl(ctx context.Context, a *app.App, args []string, opts kubectlOptions) error {
-	if err := checkTokenKind(opts.Token); err != nil {
-		return err
-	}
 	asked, err := credhelper.ReadExecInfo(a.Getenv(credhelper.ExecInfo))
 	if err != nil {
 		return inputHint(err, "kubectl")

@@ -27,21 +27,18 @@ import (
 const maxMCPFile = 64 << 20 // Claude Code's file also contains the history of its projects
 
 func newHelperMCPCmd(a *app.App) *cobra.Command {
-	return &cobra.Command{
+	return usage.Command(a, &cobra.Command{
 		Use:   "mcp [PROFILE]",
 		Short: "Print headers for an MCP client",
 		Long: `Print a JSON object with the header Authorization, as Claude Code (headersHelper) and
 Codex (http_headers_helper) expect it. 'fob helper install mcp' configures them. They
-send the header to the URL configured with the command.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted),
+send the header to the URL configured with the command.`,
 		Example: "  fob helper mcp work",
 		Args:    usage.AtMostProfile,
-		RunE:    func(cmd *cobra.Command, args []string) error { return runHelperMCP(cmd.Context(), a, args) },
-	}
+	}, usage.NoFlags{}, runHelperMCP, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitLoginRequired, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitInterrupted)
 }
 
-func runHelperMCP(ctx context.Context, a *app.App, args []string) error {
+func runHelperMCP(ctx context.Context, a *app.App, args []string, _ usage.NoFlags) error {
 	p, err := a.Profile(args)
 	if err != nil {
 		return err
@@ -66,13 +63,11 @@ func newInstallMCPCmd(a *app.App) *cobra.Command {
 		Long: `Add a server, named after the profile, to the user's settings of Claude Code or Codex,
 which get its tokens from 'fob helper mcp'. Nothing else in their file changes, and a
 second call changes nothing. To undo it, run 'claude mcp remove PROFILE' or 'codex mcp
-remove PROFILE'.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage),
+remove PROFILE'.`,
 		Example: `  fob helper install mcp work --client codex --dry-run
   fob helper install mcp work --client claude-code --url https://mcp.example.com`,
 		Args: usage.AtMostProfile,
-	}, mcpOptions{}, runInstallMCP)
+	}, mcpOptions{}, runInstallMCP, cli.ExitDone, cli.ExitFailed, cli.ExitUsage)
 }
 
 var errUnchanged = errors.New("unchanged")
@@ -80,8 +75,7 @@ var errUnchanged = errors.New("unchanged")
 func runInstallMCP(_ context.Context, a *app.App, args []string, opts mcpOptions) error {
 	client, known := credhelper.MCPClients()[opts.Client]
 	if !known {
-		text := cmp.Or(cli.TextIf(opts.Client == "", "--client is required"), fmt.Sprintf("unknown client %q", opts.Client))
-		return cli.WithHint(cli.Usagef("%s", text), "use --client claude-code or codex; for others see 'fob proxy --help'")
+		return cli.WithHint(cli.Usagef("--client is required"), "use --client claude-code or codex; for others see 'fob proxy --help'")
 	}
 	p, err := a.Profile(args)
 	if err != nil {

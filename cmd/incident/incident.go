@@ -27,14 +27,14 @@ Any other value is compared with the stored secrets and logins: fob names a secr
 revokes a login after confirmation, and names the service of a well-known token.
 
 A report that has only a key's id, or another secret, may be forged to get a good key
-revoked. Such keys are replaced only after interactive confirmation, even with --yes.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted),
+revoked. Such keys are replaced only after interactive confirmation, even with --yes.`,
 		Example: `  fob incident
   fob incident <leaked.txt
   fob incident --report leaks.json`,
 		Args: usage.NoArgs,
-	}, incident.Options{}, func(ctx context.Context, a *app.App, _ []string, opts incident.Options) error {
-		return incident.Run(ctx, a, opts)
-	})
+	}, incident.Options{}, run, cli.ExitDone, cli.ExitFailed, cli.ExitUsage, cli.ExitUnavailable, cli.ExitStorage, cli.ExitLockTimeout, cli.ExitRefused, cli.ExitInterrupted)
+}
+
+func run(ctx context.Context, a *app.App, _ []string, opts incident.Options) error {
+	return incident.Run(ctx, a, opts)
 }

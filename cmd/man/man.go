@@ -29,12 +29,10 @@ func New(a *app.App, m Manual) *cobra.Command {
 		Use:   "man [COMMAND]",
 		Short: "Print or install fob's man pages",
 		Long: `Print the man page of a command or a topic, or install all of them. Packages install
-them already; SOURCE_DATE_EPOCH sets their date.
-
-` + usage.ExitHelp(cli.ExitDone, cli.ExitFailed, cli.ExitUsage),
+them already; SOURCE_DATE_EPOCH sets their date.`,
 		Example: `  fob man key create | man -l -
   fob man --install ~/.local/share/man`,
-	}, options{}, m.run)
+	}, options{}, m.run, cli.ExitDone, cli.ExitFailed, cli.ExitUsage)
 }
 
 type options struct {

@@ -10,9 +10,6 @@ import (
 
 // Quoting of values for programs.
 
-// Shells are the shells that ExportLine supports.
-var Shells = []string{"sh", "fish", "powershell"}
-
 // DefaultShell returns the shell that most likely reads fob's output.
 func DefaultShell() string {
 	if runtime.GOOS == "windows" {
@@ -21,7 +18,8 @@ func DefaultShell() string {
 	return "sh"
 }
 
-// ExportLine returns the line that sets an environment variable in a shell.
+// ExportLine returns the line that sets an environment variable in a shell: sh, fish or
+// powershell.
 func ExportLine(shell, name, value string) string {
 	switch shell {
 	case "fish":

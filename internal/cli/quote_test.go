@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"testing"
 )
 
@@ -109,11 +108,5 @@ func TestInertPath(t *testing.T) {
 		if got := InertPath(path); got != want {
 			t.Errorf("%q: %q, not %q", path, got, want)
 		}
-	}
-}
-
-func TestDefaultShell(t *testing.T) {
-	if !slices.Contains(Shells, DefaultShell()) {
-		t.Errorf("%q is not among %q", DefaultShell(), Shells)
 	}
 }
