@@ -132,17 +132,12 @@ type Rule struct {
 // several profiles those of the given user. If more than one profile is left, the caller
 // must refuse.
 func Choose(rules []Rule, asked Place, username string) []Rule {
-	var found []Rule
-	for _, r := range rules {
-		switch {
-		case !r.Place.covers(asked):
-		case len(found) > 0 && len(r.Place.path) < len(found[0].Place.path):
-		case len(found) > 0 && len(r.Place.path) == len(found[0].Place.path):
-			found = append(found, r)
-		default:
-			found = []Rule{r}
-		}
+	found := slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool { return !r.Place.covers(asked) })
+	longest := 0
+	for _, r := range found {
+		longest = max(longest, len(r.Place.path))
 	}
+	found = slices.DeleteFunc(found, func(r Rule) bool { return len(r.Place.path) < longest })
 	named := slices.DeleteFunc(slices.Clone(found), func(r Rule) bool { return username == "" || r.Username != username })
 	if len(found) > 1 && len(named) > 0 {
 		return named
