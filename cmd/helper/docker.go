@@ -73,11 +73,10 @@ func runHelperDocker(ctx context.Context, a *app.App, args []string, _ usage.NoF
 	case "version":
 		_, err := fmt.Fprintln(a.Out.Raw(), app.VersionLine())
 		return err
+	case "list":
+		return listRegistries(a)
 	case "store":
 		return cli.WithHint(cli.Usagef("fob stores no passwords for docker"), "'docker login' is not needed: 'fob login PROFILE --docker-registry HOST'")
-	}
-	if operation == "list" {
-		return listRegistries(a)
 	}
 	name, place, err := credhelper.ReadRegistry(a.In)
 	if err != nil {

@@ -80,8 +80,7 @@ func (a *App) refreshFromEnv(ctx context.Context, p config.Profile, name string,
 	if err != nil {
 		return nil, err
 	}
-	env := session.EnvRefreshToken{Variable: name, Value: secret.New(a.Getenv(name))}
-	token, err := s.EnvToken(ctx, env, want)
+	token, err := s.EnvToken(ctx, name, secret.New(a.Getenv(name)), want)
 	if errors.Is(err, session.ErrLoginRequired) {
 		err = cli.WithHint(err, "set %s to the refresh token of a new login", name)
 	}

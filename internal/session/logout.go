@@ -68,7 +68,8 @@ func (s *Session) Logout(ctx context.Context, unregister bool) ([]Step, error) {
 		return nil, err
 	}
 	if unregister && r.Registration != nil {
-		step := s.unregister(ctx, r)
+		client := oauth.Registration{ManagementURI: r.Registration.URI, AccessToken: r.Registration.AccessToken.Secret}
+		step := Step{StepRegistration, client.Unregister(ctx, s.HTTP)}
 		if steps = append(steps, step); step.Err == nil || errors.Is(step.Err, oauth.ErrUnsupported) {
 			r.Registration = nil
 		}
@@ -156,9 +157,4 @@ func (s *Session) SaveClient(ctx context.Context, c *oauth.Client, registered *o
 		return s.save(ctx, r.withoutLogin())
 	})
 	return saved, err
-}
-
-func (s *Session) unregister(ctx context.Context, r *record) Step {
-	registered := oauth.Registration{ManagementURI: r.Registration.URI, AccessToken: r.Registration.AccessToken.Secret}
-	return Step{Token: StepRegistration, Err: registered.Unregister(ctx, s.HTTP)}
 }

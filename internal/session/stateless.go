@@ -16,17 +16,12 @@ import (
 	"github.com/fobcli/fob/internal/secret"
 )
 
-// EnvRefreshToken is a refresh token in the environment, for machines that store nothing.
-type EnvRefreshToken struct {
-	Variable string // its name, for messages
-	Value    secret.Secret
-}
-
-// EnvToken is Token for a refresh token in the environment. All processes share one cached
-// access token, sealed under a key derived from the refresh token. If the server rotates
-// the refresh token, the variable no longer works, and EnvToken prints a warning.
-func (s *Session) EnvToken(ctx context.Context, env EnvRefreshToken, opts TokenOptions) (*Token, error) {
-	h, err := env.head()
+// EnvToken is Token for a refresh token in a variable of the environment, for machines that
+// store nothing. All processes share one cached access token, sealed under a key derived from
+// the refresh token. If the server rotates it, the variable no longer works, and EnvToken prints
+// a warning.
+func (s *Session) EnvToken(ctx context.Context, variable string, refreshToken secret.Secret, opts TokenOptions) (*Token, error) {
+	h, err := headOf(refreshToken)
 	if err != nil {
 		return nil, err
 	}
@@ -47,21 +42,21 @@ func (s *Session) EnvToken(ctx context.Context, env EnvRefreshToken, opts TokenO
 	if err != nil {
 		return nil, err
 	}
-	response, err := client.Refresh(ctx, env.Value, oauth.Target{Scope: opts.Scope, Resource: s.resource(opts.Target)})
+	response, err := client.Refresh(ctx, refreshToken, oauth.Target{Scope: opts.Scope, Resource: s.resource(opts.Target)})
 	if oauth.EndsLogin(err) {
-		err = fmt.Errorf("the server refuses the refresh token in %s (%w)%.0w", env.Variable, err, ErrLoginRequired)
+		err = fmt.Errorf("the server refuses the refresh token in %s (%w)%.0w", variable, err, ErrLoginRequired)
 		return nil, errors.Join(err, s.dropCaches())
 	}
 	if err != nil {
-		return nil, fmt.Errorf("refreshing with %s: %w", env.Variable, err)
+		return nil, fmt.Errorf("refreshing with %s: %w", variable, err)
 	}
 	fresh, err := s.accept(response, opts.Target, "", true)
 	if err != nil {
 		return nil, err
 	}
-	if next := response.RefreshToken; !next.IsZero() && next != env.Value {
+	if next := response.RefreshToken; !next.IsZero() && next != refreshToken {
 		s.Warn(fmt.Sprintf("the server has replaced the refresh token in %s: the variable is useless once this access token expires. "+
-			"Use the machine's own identity instead (workload identity): see 'fob login --help', --grant token-exchange", env.Variable))
+			"Use the machine's own identity instead (workload identity): see 'fob login --help', --grant token-exchange", variable))
 	}
 	return s.cacheToken(h, fresh, opts)
 }
@@ -120,11 +115,11 @@ func (s *Session) IdentityToken(ctx context.Context, identity secret.Secret, opt
 	return fresh.token(s.Clock), nil
 }
 
-// head derives the cache's key from the refresh token: HKDF-SHA256 (RFC 5869).
-func (t EnvRefreshToken) head() (head, error) {
-	if t.Value.IsZero() {
+// headOf derives the cache's key from a refresh token: HKDF-SHA256 (RFC 5869).
+func headOf(refreshToken secret.Secret) (head, error) {
+	if refreshToken.IsZero() {
 		return head{}, errors.New("there is no refresh token")
 	}
-	key, err := hkdf.Key(sha256.New, []byte(t.Value.Reveal()), nil, "fob1 cache of a given refresh token", 32)
+	key, err := hkdf.Key(sha256.New, []byte(refreshToken.Reveal()), nil, "fob1 cache of a given refresh token", 32)
 	return head{Refreshes: true, CacheKey: sealedSecret{secret.New(base64.StdEncoding.EncodeToString(key))}}, err
 }
