@@ -9,7 +9,6 @@ import (
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
-	"github.com/fobcli/fob/internal/apikey/registry"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/cli"
@@ -68,7 +67,7 @@ func exitOf(err error) int {
 			credstore.ErrCorrupt, credstore.ErrNotWritten, credstore.ErrTooLarge, credstore.ErrNoKey, credstore.ErrKeyMissing, credstore.ErrKeyDamaged,
 			seal.ErrFormat, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered, atomicfile.ErrUnsafe, filelock.ErrUnwritable, syscall.ENOSPC, syscall.EROFS,
 		}},
-		{cli.ExitUsage, []error{registry.ErrInsecure, config.ErrShared}},
+		{cli.ExitUsage, []error{apikey.ErrInsecure, config.ErrShared}},
 		{cli.ExitStorage, []error{apikey.ErrNoRegistry, apikey.ErrNewerSchema, apikey.ErrFull, apikey.ErrDamaged, apikey.ErrUnusable}},
 		{cli.ExitLockTimeout, []error{apikey.ErrBusy}},
 		{cli.ExitUsage, []error{session.ErrUnbound}},

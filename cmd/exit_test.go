@@ -11,7 +11,6 @@ import (
 	"github.com/fobcli/fob/internal/agent"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
-	"github.com/fobcli/fob/internal/apikey/registry"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/cli"
@@ -34,7 +33,7 @@ func TestExitOf(t *testing.T) {
 		},
 		cli.ExitUsage: {
 			cli.Usagef("wrong"), &config.ParseError{}, &config.SelectError{}, &config.StorageError{}, &config.TrustError{}, &credstore.KeyError{},
-			&atomicfile.OthersError{}, config.ErrEditByHand, config.ErrShared, secretstore.ErrValue, registry.ErrInsecure, session.ErrUnbound,
+			&atomicfile.OthersError{}, config.ErrEditByHand, config.ErrShared, secretstore.ErrValue, apikey.ErrInsecure, session.ErrUnbound,
 		},
 		cli.ExitFindings:      {cli.Findings("found"), &apikey.TamperedError{}},
 		cli.ExitLoginRequired: {session.ErrLoginRequired, cli.ForLogin(session.ErrLoginRequired, "work"), app.NewAgentError(&agent.Failure{Status: cli.ExitLoginRequired})},

@@ -12,7 +12,6 @@ import (
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
-	"github.com/fobcli/fob/internal/apikey/registry"
 	"github.com/fobcli/fob/internal/app"
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/ci"
@@ -108,7 +107,7 @@ func keyHint(err error) string {
 		cli.HintOn(keys.ErrNotDelivered, "run the same command again; the old key is unchanged, except with --compromised"),
 		cli.HintOn(keys.ErrNotRotatable, "create a new key with 'fob key create --owner OWNER'"),
 		cli.HintOn(keys.ErrRevoked, "create a new key with 'fob key create --owner OWNER'"),
-		cli.HintOn(registry.ErrInsecure, "remove sslmode or set it to verify-full; for a private CA, add sslrootcert with the file of its certificate"),
+		cli.HintOn(apikey.ErrInsecure, "remove sslmode or set it to verify-full; for a private CA, add sslrootcert with the file of its certificate"),
 	})
 }
 

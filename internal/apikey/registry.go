@@ -20,6 +20,7 @@ var (
 	ErrFull        = errors.New("there is no space left for the registry")
 	ErrDamaged     = errors.New("the registry is damaged")
 	ErrUnusable    = errors.New("the registry cannot be used")
+	ErrInsecure    = errors.New("the connection to the registry would not be private")
 
 	// ErrUnknownPepper means that a record's pepper is not available to the verifier.
 	ErrUnknownPepper = errors.New("pepper not found on this machine")

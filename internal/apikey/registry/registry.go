@@ -16,9 +16,6 @@ import (
 // ErrScheme means that a registry's URL has an unknown scheme.
 var ErrScheme = errors.New("a registry is sqlite:/PATH or postgres://HOST/DATABASE")
 
-// ErrInsecure means that the connection to a registry would not be private.
-var ErrInsecure = postgres.ErrInsecure
-
 // Open opens a registry by its URL: sqlite: with an absolute path, or a postgres URL.
 func Open(ctx context.Context, dsn string, mode apikey.Mode) (apikey.Registry, error) {
 	var store *sqlstore.Store

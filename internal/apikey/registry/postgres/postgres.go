@@ -30,9 +30,6 @@ const maxConnections = 8
 // connectTimeout is the timeout for connecting to a server.
 const connectTimeout = 10 * time.Second
 
-// ErrInsecure means that the connection would expose the keys' digests to the network.
-var ErrInsecure = errors.New("the connection to the registry would not be private")
-
 // Open opens the registry at a URL (postgres://…). Over a network, the server's certificate is
 // verified (sslmode=verify-full, the default here).
 func Open(ctx context.Context, dsn string, mode apikey.Mode) (*sqlstore.Store, error) {
@@ -43,7 +40,7 @@ func Open(ctx context.Context, dsn string, mode apikey.Mode) (*sqlstore.Store, e
 	db := sql.OpenDB(connector{config: config})
 	db.SetMaxOpenConns(maxConnections)
 	db.SetConnMaxIdleTime(time.Minute)
-	return sqlstore.Open(ctx, db, dialect, mode)
+	return sqlstore.Open(ctx, db, dialect(), mode)
 }
 
 // parse parses the URL. Its errors do not contain the URL, because it may have a password.
@@ -69,7 +66,7 @@ func parse(dsn string) (*pgconn.Config, error) {
 		private = private && isPrivate(fallback.Host, fallback.TLSConfig)
 	}
 	if !private {
-		return nil, ErrInsecure
+		return nil, apikey.ErrInsecure
 	}
 	return config, nil
 }
@@ -101,16 +98,18 @@ func isLocal(host string) bool {
 	return err == nil && address.IsLoopback()
 }
 
-var dialect = sqlstore.Dialect{
-	Migrations:    migrations,
-	HeadForUpdate: "SELECT seq, hash FROM log_head FOR UPDATE",
-	Parameters:    16_000, // the protocol allows 65,535; each statement is a round trip
-	Snapshot:      sql.LevelRepeatableRead,
-	Check: `SELECT CASE WHEN (SELECT COUNT(k::TEXT) FROM api_key k) + (SELECT COUNT(u::TEXT) FROM key_use u) + (SELECT COUNT(r::TEXT) FROM rotation r)
+func dialect() sqlstore.Dialect {
+	return sqlstore.Dialect{
+		Migrations:    migrations,
+		HeadForUpdate: "SELECT seq, hash FROM log_head FOR UPDATE",
+		Parameters:    16_000, // the protocol allows 65,535; each statement is a round trip
+		Snapshot:      sql.LevelRepeatableRead,
+		Check: `SELECT CASE WHEN (SELECT COUNT(k::TEXT) FROM api_key k) + (SELECT COUNT(u::TEXT) FROM key_use u) + (SELECT COUNT(r::TEXT) FROM rotation r)
 		+ (SELECT COUNT(p::TEXT) FROM revocation p) + (SELECT COUNT(a::TEXT) FROM audit_log a) >= 0 THEN 'ok' END`,
-	Retry:   isRetryable,
-	Lost:    isConnectionLost,
-	Explain: explain,
+		Retry:   isRetryable,
+		Lost:    isConnectionLost,
+		Explain: explain,
+	}
 }
 
 // codeOf returns the SQLSTATE of an error of the server, or "".

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fobcli/fob/internal/apikey"
 )
 
 // However the URL, the environment or a service file has it, nothing goes to another
@@ -45,7 +47,7 @@ func TestD39NoOtherMachineWithoutProof(t *testing.T) {
 			}
 		}
 	}
-	if _, err := parse("postgres://evil.example/x?sslmode=disable"); !errors.Is(err, ErrInsecure) {
+	if _, err := parse("postgres://evil.example/x?sslmode=disable"); !errors.Is(err, apikey.ErrInsecure) {
 		t.Error(err)
 	}
 }
