@@ -29,12 +29,12 @@ func (a *App) OwnAgentToken(ctx context.Context, name string, want session.Token
 	home, err := a.AgentHome()
 	variable, _ := a.TokenVariable(name)
 	if err != nil || variable != "" || a.Getenv("FOB_CONFIG") != "" || config.InWorkspace(home.Config, a.Getenv) {
-		return nil, nil //nolint:nilerr
+		return nil, nil //nolint:nilerr // as above
 	}
 	answer, err := a.askAgent(ctx, path, agent.Request{Do: agent.DoOwn, Home: home, Profile: name}, want)
 	switch {
 	case err != nil, answer.Failure != nil && answer.Failure.Fallback:
-		return nil, nil //nolint:nilerr
+		return nil, nil //nolint:nilerr // as above
 	case answer.Failure != nil:
 		return nil, NewAgentError(answer.Failure)
 	}
