@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -20,6 +19,7 @@ import (
 	"github.com/fobcli/fob/internal/atomicfile"
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/credhelper"
+	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/oauth"
 	"github.com/fobcli/fob/internal/sanitize"
 )
@@ -85,8 +85,8 @@ func runInstallMCP(_ context.Context, a *app.App, args []string, opts mcpOptions
 	if err := oauth.CheckURL(server); err != nil {
 		return cli.WithHint(cli.Usagef("the server of profile %q: %s", p.Name, err), "name it: --url https://api.example.com/mcp")
 	}
-	if len(p.Resources) > 0 && !slices.ContainsFunc(p.Resources, func(resource string) bool { return originOf(resource) == originOf(server) }) {
-		return cli.WithHint(cli.Usagef("--url names %s, but the tokens of profile %q are for %s", originOf(server), p.Name, originOf(p.Resources[0])),
+	if len(p.Resources) > 0 && !slices.ContainsFunc(p.Resources, func(resource string) bool { return discovery.OriginOf(resource) == discovery.OriginOf(server) }) {
+		return cli.WithHint(cli.Usagef("--url names %s, but the tokens of profile %q are for %s", discovery.OriginOf(server), p.Name, discovery.OriginOf(p.Resources[0])),
 			"log in to that server with a profile of its own: 'fob login NAME --resource %s'", sanitize.ShellQuote(server))
 	}
 	home, err := os.UserHomeDir()
@@ -129,14 +129,6 @@ func runInstallMCP(_ context.Context, a *app.App, args []string, opts mcpOptions
 		a.Note("%s now uses fob for the server %s.", opts.Client, p.Name)
 	}
 	return nil
-}
-
-func originOf(place string) string {
-	u, err := url.Parse(place)
-	if err != nil {
-		return place
-	}
-	return strings.ToLower(u.Scheme + "://" + u.Host)
 }
 
 func mcpCommand(a *app.App, self, profile string) string {

@@ -76,7 +76,7 @@ func HintFor(err error, rows []ErrorHint) string {
 
 // Is is errors.Is, except that ENOSPC also matches what Windows reports for a full disk.
 func Is(err, target error) bool {
-	return errors.Is(err, target) || target == syscall.ENOSPC && isDiskFull(runtime.GOOS, err)
+	return errors.Is(err, target) || errors.Is(target, syscall.ENOSPC) && isDiskFull(runtime.GOOS, err)
 }
 
 func isDiskFull(goos string, err error) bool {

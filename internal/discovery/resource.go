@@ -53,7 +53,7 @@ func FindResource(ctx context.Context, hc *http.Client, resource string, challen
 	if challenge == nil {
 		challenge = ask(ctx, hc, resource)
 	}
-	places := []string{wellKnown(resource, resourceDocument), wellKnown(originOf(resource), resourceDocument)}
+	places := []string{wellKnown(resource, resourceDocument), wellKnown(OriginOf(resource), resourceDocument)}
 	if challenge != nil && challenge.ResourceMetadata != "" && checkNamed(resource, challenge.ResourceMetadata) == nil {
 		places = append([]string{challenge.ResourceMetadata}, places...)
 	}
@@ -128,11 +128,12 @@ func (p *ProtectedResource) describes(resource, place string) bool {
 func Contains(above, below string) bool {
 	a, err := url.Parse(above)
 	b, otherErr := url.Parse(below)
-	return err == nil && otherErr == nil && originOf(above) == originOf(below) &&
+	return err == nil && otherErr == nil && OriginOf(above) == OriginOf(below) &&
 		strings.HasPrefix(strings.TrimSuffix(b.Path, "/")+"/", strings.TrimSuffix(a.Path, "/")+"/")
 }
 
-func originOf(raw string) string {
+// OriginOf returns the scheme, host and port of a URL, as in an Origin header.
+func OriginOf(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return raw

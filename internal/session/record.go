@@ -140,8 +140,8 @@ func parseHead(plain []byte) (head, error) {
 }
 
 func parseRecord(stored credstore.Record) (*record, error) {
-	r, err := parseBody(stored, func(b *body) any { return b })
-	if err == nil && r.Metadata == nil {
+	r, err := parseSummary(stored)
+	if err == nil && (json.Unmarshal(stored.Body, &r.body) != nil || r.Metadata == nil) {
 		return nil, errForeignRecord()
 	}
 	return r, err
@@ -150,22 +150,16 @@ func parseRecord(stored credstore.Record) (*record, error) {
 // parseSummary is parseRecord without the server's metadata and keys, which take most of the
 // time.
 func parseSummary(stored credstore.Record) (*record, error) {
-	return parseBody(stored, func(b *body) any {
-		return &struct {
-			*body
-			Metadata *struct{} `json:"metadata"`
-			Keys     *struct{} `json:"keys"`
-		}{body: b}
-	})
-}
-
-func parseBody(stored credstore.Record, target func(*body) any) (*record, error) {
 	h, err := parseHead(stored.Head)
 	if err != nil {
 		return nil, err
 	}
 	r := &record{head: h}
-	if json.Unmarshal(stored.Body, target(&r.body)) != nil {
+	if json.Unmarshal(stored.Body, &struct {
+		*body
+		Metadata *struct{} `json:"metadata"`
+		Keys     *struct{} `json:"keys"`
+	}{body: &r.body}) != nil {
 		return nil, errForeignRecord()
 	}
 	r.Account.Stored = !config.IsUnattended(r.Grant)
