@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -38,10 +39,8 @@ func parseGitLab(m Machine, p location) (Destination, error) {
 	}
 	path, group := strings.CutPrefix(where, "group:")
 	segments := strings.Split(path, "/")
-	for _, segment := range segments {
-		if !isSlug(segment) {
-			return nil, p.refuse("the part before the # is not GROUP/PROJECT or group:GROUP")
-		}
+	if slices.ContainsFunc(segments, func(segment string) bool { return !isSlug(segment) }) {
+		return nil, p.refuse("the part before the # is not GROUP/PROJECT or group:GROUP")
 	}
 	kind := "/groups/"
 	if !group {
