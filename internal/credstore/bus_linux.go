@@ -143,7 +143,7 @@ func (b *bus) receive() error {
 	switch serial, isReply := message.Headers[dbus.FieldReplySerial].Value().(uint32); {
 	case message.Type == dbus.TypeSignal:
 		b.signal = message
-	case isReply:
+	case isReply && message.Type != dbus.TypeMethodCall: // which any program on the bus may send
 		b.replies[serial] = message
 	}
 	return nil

@@ -190,3 +190,38 @@ func TestKeyring_HostileResponses(t *testing.T) {
 		})
 	}
 }
+
+// The bus delivers replies only from who was called, but calls from every program.
+func TestKeyring_CallsAreNotReplies(t *testing.T) {
+	f := startSecretService(t)
+	s, _ := onBus(t)
+	mustStore(t, s, Record{Body: []byte("x")})
+	other, err := dbus.ConnectSessionBus()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	search := func(message dbus.Message, attributes map[string]string) (unlocked, locked []dbus.ObjectPath, _ *dbus.Error) {
+		none := []dbus.ObjectPath{}
+		other.Send(&dbus.Message{
+			Type: dbus.TypeMethodCall, Flags: dbus.FlagNoReplyExpected, Body: []any{none, none},
+			Headers: map[dbus.HeaderField]dbus.Variant{
+				dbus.FieldDestination: message.Headers[dbus.FieldSender],
+				dbus.FieldPath:        dbus.MakeVariant(ssService),
+				dbus.FieldMember:      dbus.MakeVariant("SearchItems"),
+				dbus.FieldReplySerial: dbus.MakeVariant(message.Serial()),
+				dbus.FieldSignature:   dbus.MakeVariant(dbus.SignatureOf(none, none)),
+			},
+		}, nil)
+		if err := other.BusObject().Call(busName+".GetId", 0).Err; err != nil { // the bus has delivered it
+			t.Error(err)
+		}
+		return f.search(attributes)
+	}
+	if err := f.bus.ExportMethodTable(map[string]any{"OpenSession": f.openSession, "SearchItems": search, "ReadAlias": f.alias}, ssService, ssBase+"Service"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Get(t.Context(), login); err != nil || string(got.Body) != "x" {
+		t.Errorf("Get() = %q, %v", got, err)
+	}
+}
