@@ -89,8 +89,13 @@ func dial(path string) (*os.File, error) {
 	return conn, nil
 }
 
-// hangUp ends a read of another goroutine, too.
-func hangUp(conn *os.File) { _ = unix.Shutdown(int(conn.Fd()), unix.SHUT_RDWR) }
+// hangUp ends a read of another goroutine, too. It may be called after Close, when another
+// file can have the descriptor's number.
+func hangUp(conn *os.File) {
+	if raw, err := conn.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+	}
+}
 
 // checkPeer refuses a socket whose other side is not one of these users.
 func checkPeer(conn net.Conn, users ...int) error {
