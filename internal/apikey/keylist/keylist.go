@@ -269,7 +269,7 @@ func (o *Options) readers(head []string) (readers []func(*Line, string) error, e
 		case mapped:
 		case strings.HasPrefix(lower, metadataPrefix):
 			field = metadataPrefix + column[len(metadataPrefix):]
-		case readColumns()[lower] == nil && o.ExtraMetadata:
+		case readColumns()[lower] == nil && o.ExtraMetadata && !mayEndKey(lower):
 			field = metadataPrefix + column
 		default:
 			field = lower
@@ -292,6 +292,13 @@ func (o *Options) readers(head []string) (readers []func(*Line, string) error, e
 		return nil, errors.New("there is no column 'key' and none 'hash'")
 	}
 	return readers, nil
+}
+
+// mayEndKey reports whether a column of this name may say that a key is no longer valid. As
+// metadata, it would be ignored.
+func mayEndKey(column string) bool {
+	words := []string{"revo", "expir", "disab", "enab", "activ", "delet", "status"}
+	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(column, word) })
 }
 
 // lineLimiter limits the size of a CSV record, including quoted line breaks: an unclosed
@@ -342,6 +349,11 @@ func (l *Line) Finish() (err error) {
 		return fmt.Errorf("the hash has the format $%.12s$, of bcrypt, Argon2 or the like: fob finds keys by their SHA-256, which cannot be computed from it; import the keys themselves, or issue new ones", kind)
 	case l.Hash != "":
 		l.Digest, err = apikey.ParseDigest(l.Hash)
+	}
+	for _, text := range l.Metadata {
+		if text != "" && (text == l.Key || l.Digest.Equal(apikey.DigestOf(text))) {
+			return errors.New("the metadata has the key itself, which is not to be stored")
+		}
 	}
 	return err
 }

@@ -111,6 +111,39 @@ func TestG58NoTimeBecomesNever(t *testing.T) {
 	}
 }
 
+// A column that says that a key is over is metadata only if the user says so.
+func TestG58NoEndBecomesMetadata(t *testing.T) {
+	for _, name := range []string{"Revoked", "revocation_date", "expiry", "expires", "is_active", "enabled", "deleted_at", "status"} {
+		text := "hash,region," + name + "\n" + hash + ",eu,true\n"
+		if _, err := readWith(Options{ExtraMetadata: true}, text); err == nil || !strings.Contains(err.Error(), "column 3 has an unknown name") {
+			t.Errorf("%s: %v", name, err)
+		}
+		fields := map[string]string{strings.ToLower(name): "metadata.x"}
+		if l, err := readWith(Options{Fields: fields, ExtraMetadata: true}, text); err != nil || l.Metadata["x"] != "true" {
+			t.Errorf("%s, mapped: %v, %v", name, l.Metadata, err)
+		}
+	}
+}
+
+func TestH64NoKeyIsMetadata(t *testing.T) {
+	const key = "sk_canary"
+	for _, text := range []string{"hash,api_key\n" + apikey.DigestOf(key).String() + "," + key + "\n", "key,again\n" + key + "," + key + "\n"} {
+		l, err := readWith(Options{ExtraMetadata: true}, text)
+		if err == nil {
+			err = l.Finish()
+		}
+		if err == nil || strings.Contains(err.Error(), key) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestRecordAccepts(t *testing.T) {
+	if err := (&Line{Hash: hash, Record: apikey.Record{Metadata: map[string]string{"x": ""}}}).Finish(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRecordRefuses(t *testing.T) {
 	for _, l := range []Line{{}, {Key: "k", Hash: hash}, {Key: "k", Record: apikey.Record{ID: "1AAAAAAAAAAA"}}, {Hash: "abc"}} {
 		if err := l.Finish(); err == nil {
