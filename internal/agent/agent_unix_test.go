@@ -70,6 +70,16 @@ func TestAskAndAnswer(t *testing.T) {
 	}
 }
 
+// For the race detector: the end of a call hangs up beside Close.
+func TestAskAgain(t *testing.T) {
+	path := start(t, echo)
+	for range 100 {
+		if _, err := Ask(t.Context(), path, Request{Do: DoToken}, func(string) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // An answer may take longer than a client's patience, as long as the agent lives.
 func TestASlowAnswerIsWaitedForAndADeadAgentIsNot(t *testing.T) {
 	path := start(t, func(context.Context, Request, func(string)) Answer {
