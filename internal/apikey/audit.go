@@ -94,7 +94,7 @@ type Logged struct {
 	Entry
 	RecordSeq int64   // the entry that the record names as its last; 0: there is no record
 	Record    *Record // if RecordSeq is this entry
-	// IsPending means that this is no entry, but a key that a bulk revocation, entry Seq, has
+	// IsPending means that this is not an entry: it is a key that a bulk revocation, entry Seq, has
 	// revoked, and whose record does not show it yet.
 	IsPending bool
 }

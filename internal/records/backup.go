@@ -85,7 +85,7 @@ func (b *Backup) Encrypt(passphrase secret.Secret) ([]byte, error) {
 		return nil, err
 	}
 	recipient.SetWorkFactor(workFactor)
-	debug.FreeOSMemory() // the key takes 64 MiB, beside what reading the records took
+	debug.FreeOSMemory() // the key takes 64 MiB, in addition to what reading the records took
 	var file bytes.Buffer
 	w, err := age.Encrypt(&file, recipient)
 	if err != nil {
