@@ -20,7 +20,7 @@ import (
 
 // OwnAgentToken gets a named profile's token from the agent that has this configuration,
 // before that is read here. It returns nil if the agent does not serve it: Token then asks
-// again, with the profile's settings.
+// again, with the profile's settings, unless the agent did not respond.
 func (a *App) OwnAgentToken(ctx context.Context, name string, want session.TokenOptions) (*session.Token, error) {
 	path, named, err := a.AgentSocket()
 	if err != nil || path == "" || named || name == "" {
@@ -32,6 +32,7 @@ func (a *App) OwnAgentToken(ctx context.Context, name string, want session.Token
 		return nil, nil //nolint:nilerr // as above
 	}
 	answer, err := a.askAgent(ctx, path, agent.Request{Do: agent.DoOwn, Home: home, Profile: name}, want)
+	a.opened.agentSilent.Store(errors.Is(err, agent.ErrNoAnswer))
 	switch {
 	case err != nil, answer.Failure != nil && answer.Failure.Fallback:
 		return nil, nil //nolint:nilerr // as above
@@ -52,7 +53,7 @@ func (a *App) askAgent(ctx context.Context, path string, r agent.Request, want s
 // profile: fob then gets it itself.
 func (a *App) agentToken(ctx context.Context, p config.Profile, want session.TokenOptions) (*session.Token, error) {
 	path, named, err := a.AgentSocket()
-	if err != nil || path == "" {
+	if err != nil || path == "" || !named && a.opened.agentSilent.Load() {
 		return nil, err
 	}
 	home, err := a.AgentHome()

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fobcli/fob/internal/atomicfile"
@@ -51,6 +52,8 @@ type resources struct {
 	configFile fs.FileInfo                 // when it was read; nil: missing
 	stores     map[string]*credstore.Store // by name, so that all profiles share a passphrase and a deadline
 	warned     sync.Map                    // warnings already printed
+
+	agentSilent atomic.Bool // OwnAgentToken got no response: asking again would take as long
 }
 
 func newResources() *resources { return &resources{stores: make(map[string]*credstore.Store)} }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -176,6 +177,45 @@ func TestOwnAgentToken(t *testing.T) {
 				t.Errorf("%s: %+v", name, r)
 			}
 		}
+	}
+}
+
+// A suspended agent costs its timeout once: it is not asked again with the profile's settings.
+func TestAgentToken_SilentAgentIsAskedOnce(t *testing.T) {
+	home, err := os.MkdirTemp("", "fob")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	socket := filepath.Join(home, "run", AgentSocketName)
+	if err := os.Mkdir(filepath.Dir(socket), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := agent.Listen(t.Context(), socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	var asked atomic.Int32
+	go func() { // it hangs up without a response
+		for conn, err := listener.Accept(); err == nil; conn, err = listener.Accept() {
+			asked.Add(1)
+			_ = conn.Close()
+		}
+	}()
+	f := newFixture(t, "", "FOB_HOME="+home, "FOB_AGENT=")
+	f.home = home
+	f.write("config.toml", "[profile.work]\nprovider = \"github\"\n")
+	own, err := f.OwnAgentToken(t.Context(), "work", session.TokenOptions{})
+	if own != nil || err != nil || asked.Load() != 1 {
+		t.Fatalf("%v, %v; asked %d times", own, err, asked.Load())
+	}
+	if token, err := f.agentToken(t.Context(), f.profile("work"), session.TokenOptions{}); token != nil || err != nil || asked.Load() != 1 {
+		t.Errorf("%v, %v; asked %d times", token, err, asked.Load())
+	}
+	f.Environ["FOB_AGENT"] = socket // by name
+	if token, err := f.agentToken(t.Context(), f.profile("work"), session.TokenOptions{}); token != nil || err != nil || asked.Load() != 2 {
+		t.Errorf("by name: %v, %v; asked %d times", token, err, asked.Load())
 	}
 }
 
