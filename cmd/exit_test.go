@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fobcli/fob/cmd/internal/hint"
 	"github.com/fobcli/fob/internal/agent"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
@@ -76,7 +77,7 @@ func TestReportError(t *testing.T) {
 	} {
 		var stdout, stderr bytes.Buffer
 		a := app.New(strings.NewReader(""), &stdout, &stderr, nil)
-		a.Hint = hintOf
+		a.Hint = hint.Of
 		ctx, cancel := context.WithCancel(t.Context())
 		if test.interrupted {
 			cancel()

@@ -15,6 +15,7 @@ import (
 	cmdci "github.com/fobcli/fob/cmd/ci"
 	cmddoctor "github.com/fobcli/fob/cmd/doctor"
 	"github.com/fobcli/fob/cmd/internal/cmdtest"
+	"github.com/fobcli/fob/cmd/internal/hint"
 	"github.com/fobcli/fob/internal/app"
 )
 
@@ -54,14 +55,14 @@ func TestScreensGolden(t *testing.T) {
 		"ci-status-no-token":  {ci, []string{"GITLAB_CI=true", "CI=true", "FOB_STORAGE=keyring"}, "", cmdci.New, []string{"status"}},
 	} {
 		a := cmdtest.New(t, screen.config, append([]string{"FOB_NO_BROWSER=1"}, screen.environ...)...)
-		a.Hint, a.Status = hintOf, exitOf
+		a.Hint, a.Status = hint.Of, exitOf
 		if screen.login != "" {
 			logInTo(t, a, screen.login == "ended")
 		}
 		stdout, stderr, err := a.Run(screen.newCmd, screen.args...)
 		if err != nil {
 			stderr += "error: " + err.Error() + "\n"
-			if hint := hintOf(err); hint != "" {
+			if hint := hint.Of(err); hint != "" {
 				stderr += "hint: " + hint + "\n"
 			}
 		}

@@ -25,6 +25,7 @@ import (
 	cmdhelper "github.com/fobcli/fob/cmd/helper"
 	cmdincident "github.com/fobcli/fob/cmd/incident"
 	"github.com/fobcli/fob/cmd/internal/complete"
+	"github.com/fobcli/fob/cmd/internal/hint"
 	"github.com/fobcli/fob/cmd/internal/usage"
 	cmdkey "github.com/fobcli/fob/cmd/key"
 	cmdman "github.com/fobcli/fob/cmd/man"
@@ -43,7 +44,7 @@ import (
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx := untilSignal()
 	a := app.New(stdin, stdout, stderr, app.TakeEnviron())
-	a.Hint, a.Status = hintOf, exitOf
+	a.Hint, a.Status = hint.Of, exitOf
 	a.Removers = append(a.Removers, func(ctx context.Context, dryRun bool) {
 		cmdhelper.PurgeGit(ctx, a, dryRun)
 		cmdhelper.PurgeDocker(a, dryRun)

@@ -1,4 +1,5 @@
-package cmd
+// Package hint is what to do next about an error.
+package hint
 
 import (
 	"cmp"
@@ -33,9 +34,9 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
-// hintOf returns what to do next: the hint that an error carries, else the general one for
+// Of returns what to do next: the hint that an error carries, else the general one for
 // its kind, with the name of the profile that it is about.
-func hintOf(err error) string {
+func Of(err error) string {
 	if hint := cmp.Or(cli.CarriedHint(err), lostKeyHint(err), pepperHint(err), secretHint(err)); hint != "" {
 		return hint
 	}

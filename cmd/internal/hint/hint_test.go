@@ -1,4 +1,4 @@
-package cmd
+package hint_test
 
 import (
 	"errors"
@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fobcli/fob/cmd"
+	"github.com/fobcli/fob/cmd/internal/hint"
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
 	"github.com/fobcli/fob/internal/atomicfile"
@@ -61,30 +63,30 @@ func hintedErrors() []error {
 }
 
 // A hint names commands and flags that exist, and the profile that it is about.
-func TestHintOf_CommandsExist(t *testing.T) {
+func TestOf_CommandsExist(t *testing.T) {
 	command := regexp.MustCompile(`'fob ([^']*)'`)
 	commands := 0
 	for _, cause := range hintedErrors() {
 		cause = keys.ForKey(cause, "1OOivdDZfQCU")
 		for i, err := range []error{cause, fmt.Errorf("work: %w", cli.ForProfile(cause, "work")), cli.ForLogin(cause, "work")} {
-			hint := hintOf(err)
-			if hint == "" || strings.Contains(hint, "%!") {
-				t.Errorf("%T %v has the hint %q", cause, cause, hint)
+			text := hint.Of(err)
+			if text == "" || strings.Contains(text, "%!") {
+				t.Errorf("%T %v has the hint %q", cause, cause, text)
 			}
-			if i > 0 && strings.Contains(hint, "PROFILE'") || strings.Contains(hint, "''") {
-				t.Errorf("%T %v: %s", cause, cause, hint)
+			if i > 0 && strings.Contains(text, "PROFILE'") || strings.Contains(text, "''") {
+				t.Errorf("%T %v: %s", cause, cause, text)
 			}
-			if wrong := wrongForm(hint); wrong != "" {
-				t.Errorf("%T %v: %s: %s", cause, cause, wrong, hint)
+			if wrong := wrongForm(text); wrong != "" {
+				t.Errorf("%T %v: %s: %s", cause, cause, wrong, text)
 			}
-			for _, call := range command.FindAllStringSubmatch(hint, -1) {
+			for _, call := range command.FindAllStringSubmatch(text, -1) {
 				commands++
 				words := strings.Fields(call[1])
-				c, rest, err := Root().Find(words)
+				c, rest, err := cmd.Root().Find(words)
 				if err != nil || !c.HasParent() || c.HasSubCommands() && len(rest) > 0 {
-					t.Errorf("%q in %q: %v", call[0], hint, err)
+					t.Errorf("%q in %q: %v", call[0], text, err)
 				} else if err := c.ParseFlags(rest); err != nil {
-					t.Errorf("%q in %q: %v", call[0], hint, err)
+					t.Errorf("%q in %q: %v", call[0], text, err)
 				}
 			}
 		}
@@ -131,7 +133,7 @@ func TestWrongForm(t *testing.T) {
 	}
 }
 
-func TestHintOf(t *testing.T) {
+func TestOf(t *testing.T) {
 	absent := fmt.Errorf("no D-Bus: %w", credstore.ErrAbsent)
 	for name, test := range map[string]struct {
 		err  error
@@ -155,7 +157,7 @@ func TestHintOf(t *testing.T) {
 		"a secret's name":            {secretstore.ForSecret(secretstore.ErrNoValue, "stripe/prod"), "'fob secret set stripe/prod'"},
 		"an unknown error":           {errors.New("x"), ""},
 	} {
-		if got := hintOf(test.err); !strings.Contains(got, test.want) || test.want == "" && got != "" {
+		if got := hint.Of(test.err); !strings.Contains(got, test.want) || test.want == "" && got != "" {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
