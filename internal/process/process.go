@@ -28,9 +28,6 @@ func (c *Cmd) Run() error {
 	return c.Wait()
 }
 
-// StdinPipe returns a pipe to the child.
-func (c *Cmd) StdinPipe() (io.WriteCloser, error) { return (*exec.Cmd)(c).StdinPipe() }
-
 // StdoutPipe returns a pipe from the child.
 func (c *Cmd) StdoutPipe() (io.ReadCloser, error) { return (*exec.Cmd)(c).StdoutPipe() }
 
