@@ -63,6 +63,10 @@ func runRevoke(ctx context.Context, a *app.App, args []string, opts revokeOption
 		}
 		return err
 	}
+	return revokeMatching(ctx, a, g, opts)
+}
+
+func revokeMatching(ctx context.Context, a *app.App, g *keys.Registrar, opts revokeOptions) error {
 	matching, err := opts.matching(ctx, a, g, "revoke")
 	if err != nil {
 		return err
