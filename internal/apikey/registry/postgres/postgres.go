@@ -56,7 +56,7 @@ func parse(dsn string) (*pgconn.Config, error) {
 		config.ConnectTimeout = connectTimeout
 	}
 	for _, setting := range []string{"default_query_exec_mode", "statement_cache_capacity", "description_cache_capacity"} {
-		delete(config.RuntimeParams, setting) // of the driver that fob had, and not of the server
+		delete(config.RuntimeParams, setting) // of pgx, which older URLs may have; the server would reject them
 	}
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "fob"
