@@ -55,7 +55,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRootCmd(a, args)
 	root.SetArgs(args)
 	if complete.Requested(args) {
-		complete.New(a).AddTo(root)
+		complete.AddTo(root, a)
 		root.SetOut(cli.NewInertWriter(a.Out.Raw(), cli.InertCompletion))
 	}
 	if err := root.ExecuteContext(ctx); err != nil {

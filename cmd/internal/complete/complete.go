@@ -29,11 +29,8 @@ const (
 	noFiles = cobra.ShellCompDirectiveNoFileComp
 )
 
-// Values completes words of a command line.
-type Values struct{ *app.App }
-
-// New returns the completions of an App.
-func New(a *app.App) Values { return Values{a} }
+// values completes words of a command line.
+type values struct{ *app.App }
 
 // Requested reports whether a shell asks for completions.
 func Requested(args []string) bool {
@@ -42,10 +39,11 @@ func Requested(args []string) bool {
 
 // AddTo adds the completions of arguments and flags, by their names in the help, so that no
 // other call pays for them. Files are offered only to what takes files.
-func (c Values) AddTo(root *cobra.Command) {
+func AddTo(root *cobra.Command, a *app.App) {
 	for _, sub := range root.Commands() {
-		c.AddTo(sub)
+		AddTo(sub, a)
 	}
+	c := values{a}
 	if root.ValidArgsFunction == nil && len(root.ValidArgs) == 0 {
 		root.ValidArgsFunction = c.argCompletion(root)
 	}
@@ -60,27 +58,27 @@ func (c Values) AddTo(root *cobra.Command) {
 }
 
 // argCompletion returns nil if the shell should offer files.
-func (c Values) argCompletion(cmd *cobra.Command) cobra.CompletionFunc {
+func (c values) argCompletion(cmd *cobra.Command) cobra.CompletionFunc {
 	takes := func(words ...string) bool {
 		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(cmd.Use, " "+word) })
 	}
 	switch {
 	case takes("PROFILE --allow"):
-		return c.Proxied
+		return c.proxied
 	case takes("[PROFILE | URL]"):
-		return c.Logins
+		return first(c.offer(logins))
 	case takes("[PROFILE|secret/NAME...]"):
-		return c.Records
+		return more(c.offer(credentials))
 	case takes("[PROFILE...]"):
-		return c.MoreProfiles
+		return more(c.offer((*config.Config).Names))
 	case takes("PROFILE", "[PROFILE]"):
-		return c.Profiles
+		return first(c.offer((*config.Config).Names))
 	case takes("[ID…]"):
-		return c.KeyIDs
+		return c.keyIDs
 	case takes("ID"):
-		return c.KeyID
+		return first(c.keyIDs)
 	case takes("NAME") && strings.HasPrefix(cmd.CommandPath(), "fob secret "):
-		return c.Secrets
+		return first(c.offer((*config.Config).SecretNames))
 	case takes("FILE", "[PATH…]", "COMMAND"):
 		return nil
 	}
@@ -88,7 +86,7 @@ func (c Values) argCompletion(cmd *cobra.Command) cobra.CompletionFunc {
 }
 
 // flagCompletion returns nil if the shell should offer files.
-func (c Values) flagCompletion(cmd *cobra.Command, flag *pflag.Flag) cobra.CompletionFunc {
+func (c values) flagCompletion(cmd *cobra.Command, flag *pflag.Flag) cobra.CompletionFunc {
 	placeholder, _ := pflag.UnquoteUsage(flag)
 	ofKeys := strings.HasPrefix(cmd.CommandPath(), "fob key ")
 	switch {
@@ -101,15 +99,13 @@ func (c Values) flagCompletion(cmd *cobra.Command, flag *pflag.Flag) cobra.Compl
 	case strings.HasPrefix(placeholder, "NAME="+config.TokenPrefix):
 		return c.variables
 	case flag.Name == "profile":
-		return func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
-			return c.Profiles(cmd, nil, word)
-		}
+		return c.offer((*config.Config).Names)
 	case flag.Name == "with", flag.Name == "rotate-with":
-		return c.Commands(secretstore.GitLabIssuer)
+		return c.offer(func(cfg *config.Config) []string { return append([]string{secretstore.GitLabIssuer}, commands(cfg)...) })
 	case flag.Name == "retire-with":
-		return c.Commands()
+		return c.offer(commands)
 	case flag.Name == "env" && ofKeys:
-		return c.Environments
+		return c.environments
 	case flag.Name == "scope" && ofKeys:
 		return c.keyValues(func(r apikey.Record) []string { return r.Scopes })
 	case flag.Name == "owner" && ofKeys:
@@ -123,65 +119,71 @@ func (c Values) flagCompletion(cmd *cobra.Command, flag *pflag.Flag) cobra.Compl
 }
 
 // config returns the configuration; an empty one if it cannot be read.
-func (c Values) config() *config.Config {
+func (c values) config() *config.Config {
 	if cfg, err := c.Config(); err == nil {
 		return cfg
 	}
 	return &config.Config{}
 }
 
-// Profiles offers the profiles as the first argument.
-func (c Values) Profiles(_ *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
-	if len(args) == 0 {
-		names = c.config().Names()
+// offer completes with names in the configuration.
+func (c values) offer(names func(*config.Config) []string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return names(c.config()), noFiles
 	}
-	return names, noFiles
 }
 
-// MoreProfiles offers the profiles that are not named yet.
-func (c Values) MoreProfiles(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return app.Subtract(c.config().Names(), args), noFiles
+// first completes only the first argument.
+func first(complete cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, noFiles
+		}
+		return complete(cmd, args, word)
+	}
 }
 
-// Logins offers the profiles and the presets: a login creates the profile.
-func (c Values) Logins(_ *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
-	if len(args) == 0 {
-		names = append(app.ProviderNames(), c.config().Names()...)
-		slices.Sort(names)
+// more completes each argument with words that are not given yet.
+func more(complete cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		words, directive := complete(cmd, args, word)
+		return app.Subtract(words, args), directive
 	}
-	return slices.Compact(names), noFiles
+}
+
+// logins returns the profiles and the presets: a login creates the profile.
+func logins(cfg *config.Config) []string {
+	names := append(app.ProviderNames(), cfg.Names()...)
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // credentials returns the names of the profiles, and of the secrets as secret/NAME.
-func (c Values) credentials() []string {
-	cfg := c.config()
+func credentials(cfg *config.Config) []string {
 	return slices.Concat(cfg.Names(), withPrefix(config.SecretPrefix, cfg.SecretNames()))
 }
 
-// Records offers what usage.RecordArgs accepts.
-func (c Values) Records(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return app.Subtract(c.credentials(), args), noFiles
-}
+func commands(cfg *config.Config) []string { return slices.Sorted(maps.Keys(cfg.Commands)) }
 
-// Proxied offers the credentials that 'fob proxy' adds, then files: a program follows.
-func (c Values) Proxied(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+// proxied offers the credentials that 'fob proxy' adds, then files: a program follows.
+func (c values) proxied(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
-	return c.credentials(), noFiles
+	return credentials(c.config()), noFiles
 }
 
-func (c Values) platformCredentials(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
-	return withPrefix(word[:strings.Index(word, "=")+1], c.credentials()), noFiles
+func (c values) platformCredentials(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+	return withPrefix(word[:strings.Index(word, "=")+1], credentials(c.config())), noFiles
 }
 
 // variables offers NAME=token/PROFILE and NAME=secret/NAME, once there is a NAME.
-func (c Values) variables(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+func (c values) variables(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
 	name, _, found := strings.Cut(word, "=")
 	if !found {
 		return nil, noFiles | cobra.ShellCompDirectiveNoSpace
 	}
-	references := c.credentials()
+	references := credentials(c.config())
 	for i, credential := range references {
 		references[i] = delivery.CredentialReference(credential)
 	}
@@ -196,7 +198,7 @@ func withPrefix(prefix string, words []string) []string {
 }
 
 // profile returns the profile that a command line selects, or the preset that it names.
-func (c Values) profile(args []string) config.Profile {
+func (c values) profile(args []string) config.Profile {
 	if p, err := c.Profile(args); err == nil {
 		return p
 	}
@@ -204,7 +206,7 @@ func (c Values) profile(args []string) config.Profile {
 }
 
 // scopes offers those of the profile and of its login. After a blank comes another one.
-func (c Values) scopes(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+func (c values) scopes(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	p := c.profile(args)
 	scopes := slices.Concat(p.WithProvider().Scopes, c.grantedScopes(cmd.Context(), p))
 	slices.Sort(scopes)
@@ -214,7 +216,7 @@ func (c Values) scopes(cmd *cobra.Command, args []string, word string) ([]string
 }
 
 // grantedScopes returns the scopes of a login that can be read without a prompt.
-func (c Values) grantedScopes(ctx context.Context, p config.Profile) []string {
+func (c values) grantedScopes(ctx context.Context, p config.Profile) []string {
 	if p.Name == "" || !app.ReadsWithoutPrompt(c.App, p) {
 		return nil
 	}
@@ -228,7 +230,7 @@ func (c Values) grantedScopes(ctx context.Context, p config.Profile) []string {
 	return strings.Fields(s.Status(ctx).Scope)
 }
 
-func (c Values) resources(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (c values) resources(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	return withoutSpecial(c.profile(args).Resources), noFiles
 }
 
@@ -247,7 +249,7 @@ func withoutSpecial(words []string) []string {
 
 // keysInUse returns the keys in this machine's registry that are neither revoked nor expired. A
 // shared registry is not asked while the user types.
-func (c Values) keysInUse(ctx context.Context) (inUse []apikey.Record) {
+func (c values) keysInUse(ctx context.Context) (inUse []apikey.Record) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if dsn, _, err := appkeys.RegistryName(c.App); err != nil || registry.IsShared(dsn) {
@@ -270,7 +272,7 @@ func (c Values) keysInUse(ctx context.Context) (inUse []apikey.Record) {
 	return inUse
 }
 
-func (c Values) keyValues(of func(apikey.Record) []string) cobra.CompletionFunc {
+func (c values) keyValues(of func(apikey.Record) []string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, _ string) (values []string, _ cobra.ShellCompDirective) {
 		for _, r := range c.keysInUse(cmd.Context()) {
 			values = append(values, of(r)...)
@@ -280,16 +282,8 @@ func (c Values) keyValues(of func(apikey.Record) []string) cobra.CompletionFunc 
 	}
 }
 
-// KeyID offers the id of one key that is in use, with its owner.
-func (c Values) KeyID(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, noFiles
-	}
-	return c.KeyIDs(cmd, args, word)
-}
-
-// KeyIDs offers the ids that are not named yet.
-func (c Values) KeyIDs(cmd *cobra.Command, args []string, word string) (ids []string, _ cobra.ShellCompDirective) {
+// keyIDs offers the ids of keys in use that are not named yet, with their owners.
+func (c values) keyIDs(cmd *cobra.Command, args []string, word string) (ids []string, _ cobra.ShellCompDirective) {
 	for _, r := range c.keysInUse(cmd.Context()) {
 		if len(ids) < maxIDs && strings.HasPrefix(r.ID, word) && apikey.CheckID(r.ID) == nil && !slices.Contains(args, r.ID) {
 			ids = append(ids, cobra.CompletionWithDesc(r.ID, sanitize.Line(r.Owner)+" ("+sanitize.Line(r.Environment)+")"))
@@ -298,35 +292,19 @@ func (c Values) KeyIDs(cmd *cobra.Command, args []string, word string) (ids []st
 	return ids, noFiles
 }
 
-// Environments offers the environments in the configuration.
-func (c Values) Environments(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+func (c values) environments(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	format, _ := appkeys.Format(c.App)
 	return format.Environments, noFiles
 }
 
-// Secrets offers the secrets as the first argument.
-func (c Values) Secrets(_ *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
-	if len(args) == 0 {
-		names = c.config().SecretNames()
-	}
-	return names, noFiles
-}
-
-func (c Values) destinations(_ *cobra.Command, _ []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+func (c values) destinations(_ *cobra.Command, _ []string, _ string) (names []string, _ cobra.ShellCompDirective) {
 	cfg := c.config()
 	for _, name := range cfg.SecretNames() {
 		names = append(names, cfg.Secrets[name].To...)
 	}
-	names = append(names, withPrefix("exec:", slices.Sorted(maps.Keys(cfg.Commands)))...)
+	names = append(names, withPrefix("exec:", commands(cfg))...)
 	for _, platform := range delivery.Platforms() {
 		names = append(names, platform+":")
 	}
 	return withoutSpecial(names), cobra.ShellCompDirectiveNoSpace | noFiles
-}
-
-// Commands offers the commands in the configuration, and known ones.
-func (c Values) Commands(known ...string) cobra.CompletionFunc {
-	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return slices.Concat(known, slices.Sorted(maps.Keys(c.config().Commands))), noFiles
-	}
 }

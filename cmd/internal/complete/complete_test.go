@@ -13,6 +13,7 @@ import (
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/app"
 	appkeys "github.com/fobcli/fob/internal/app/keys"
+	"github.com/fobcli/fob/internal/config"
 )
 
 const configuration = `
@@ -38,13 +39,13 @@ to = ["dotenv:/srv/app/.env#STRIPE"]
 `
 
 // newValues returns completions for a configuration and an empty registry.
-func newValues(t *testing.T, text string) Values {
+func newValues(t *testing.T, text string) values {
 	t.Helper()
 	home := t.TempDir()
 	if err := os.WriteFile(filepath.Join(home, "config.toml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return New(app.New(strings.NewReader(""), io.Discard, io.Discard, map[string]string{"FOB_HOME": home, "FOB_STORAGE": "file"}))
+	return values{app.New(strings.NewReader(""), io.Discard, io.Discard, map[string]string{"FOB_HOME": home, "FOB_STORAGE": "file"})}
 }
 
 // words joins completions without their descriptions.
@@ -66,12 +67,12 @@ func TestValues(t *testing.T) {
 		word     string
 		want     string
 	}{
-		{"Profiles", c.Profiles, "", "", "home work"},
-		{"Profiles, one is named", c.Profiles, "work", "", ""},
-		{"MoreProfiles", c.MoreProfiles, "work", "", "home"},
-		{"Records", c.Records, "home", "", "work secret/stripe"},
-		{"Proxied", c.Proxied, "", "", "home work secret/stripe"},
-		{"Proxied, the program", c.Proxied, "work", "", ""},
+		{"profiles", first(c.offer((*config.Config).Names)), "", "", "home work"},
+		{"profiles, one is named", first(c.offer((*config.Config).Names)), "work", "", ""},
+		{"more profiles", more(c.offer((*config.Config).Names)), "work", "", "home"},
+		{"credentials", more(c.offer(credentials)), "home", "", "work secret/stripe"},
+		{"proxied", c.proxied, "", "", "home work secret/stripe"},
+		{"proxied, the program", c.proxied, "work", "", ""},
 		{"as", c.platformCredentials, "", "", "home work secret/stripe"},
 		{"as, for a platform", c.platformCredentials, "", "github=w", "github=home github=work github=secret/stripe"},
 		{"env, its name", c.variables, "", "TOK", ""},
@@ -80,11 +81,11 @@ func TestValues(t *testing.T) {
 		{"scopes, another", c.scopes, "work", "openid or", "openid orders:read"},
 		{"scopes of no profile", c.scopes, "missing", "", ""},
 		{"resources", c.resources, "work", "", "https://api.example.com"},
-		{"Environments", c.Environments, "", "", "live test"},
-		{"Secrets", c.Secrets, "", "", "stripe"},
-		{"Secrets, one is named", c.Secrets, "stripe", "", ""},
-		{"Commands", c.Commands("gitlab"), "", "", "gitlab deploy"},
-		{"KeyIDs without a registry", c.KeyIDs, "", "", ""},
+		{"environments", c.environments, "", "", "live test"},
+		{"secrets", first(c.offer((*config.Config).SecretNames)), "", "", "stripe"},
+		{"secrets, one is named", first(c.offer((*config.Config).SecretNames)), "stripe", "", ""},
+		{"commands", c.offer(commands), "", "", "deploy"},
+		{"ids without a registry", c.keyIDs, "", "", ""},
 	} {
 		cmd := &cobra.Command{}
 		cmd.SetContext(t.Context())
@@ -92,14 +93,14 @@ func TestValues(t *testing.T) {
 		if words(got) != test.want {
 			t.Errorf("%s: %q, not %q", test.name, words(got), test.want)
 		}
-		if offersFiles := directive&cobra.ShellCompDirectiveNoFileComp == 0; offersFiles != (test.name == "Proxied, the program") {
+		if offersFiles := directive&cobra.ShellCompDirectiveNoFileComp == 0; offersFiles != (test.name == "proxied, the program") {
 			t.Errorf("%s: files are offered: %t", test.name, offersFiles)
 		}
 	}
-	logins, _ := c.Logins(nil, nil, "")
+	logins := logins(c.config())
 	for _, want := range []string{"github", "gitlab", "home", "work"} {
 		if !slices.Contains(logins, want) {
-			t.Errorf("Logins: no %s in %q", want, logins)
+			t.Errorf("logins: no %s in %q", want, logins)
 		}
 	}
 	destinations, _ := c.destinations(nil, nil, "")
@@ -114,7 +115,7 @@ func TestValues(t *testing.T) {
 func TestValues_OfABrokenConfiguration(t *testing.T) {
 	c := newValues(t, "[profile.x")
 	for name, complete := range map[string]cobra.CompletionFunc{
-		"Profiles": c.Profiles, "Records": c.Records, "Secrets": c.Secrets, "Environments": c.Environments, "scopes": c.scopes, "as": c.platformCredentials, "KeyIDs": c.KeyIDs,
+		"profiles": c.offer((*config.Config).Names), "credentials": c.offer(credentials), "secrets": c.offer((*config.Config).SecretNames), "environments": c.environments, "scopes": c.scopes, "as": c.platformCredentials, "ids": c.keyIDs,
 	} {
 		cmd := &cobra.Command{}
 		cmd.SetContext(t.Context())
@@ -144,17 +145,17 @@ func TestKeyIDs(t *testing.T) {
 	}
 	cmd := &cobra.Command{}
 	cmd.SetContext(t.Context())
-	got, _ := c.KeyIDs(cmd, nil, "")
+	got, _ := c.keyIDs(cmd, nil, "")
 	slices.Sort(got)
 	want := []string{ids["billing"] + "\tbilling (test)", ids["shop"] + "\tshop (test)"}
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, not %q", got, want)
 	}
-	if got, _ := c.KeyIDs(cmd, []string{ids["shop"]}, ids["billing"][:4]); words(got) != ids["billing"] {
+	if got, _ := c.keyIDs(cmd, []string{ids["shop"]}, ids["billing"][:4]); words(got) != ids["billing"] {
 		t.Errorf("beside one: %q", got)
 	}
-	if got, _ := c.KeyID(cmd, []string{ids["shop"]}, ""); len(got) > 0 {
+	if got, _ := first(c.keyIDs)(cmd, []string{ids["shop"]}, ""); len(got) > 0 {
 		t.Errorf("after the only one: %q", got)
 	}
 	if got, _ := c.keyValues(func(r apikey.Record) []string { return r.Scopes })(cmd, nil, ""); words(got) != "billing:write orders:read shop:write" {
@@ -179,7 +180,7 @@ func TestAddTo(t *testing.T) {
 	sub.Flags().Bool("quiet", false, "")
 	files := &cobra.Command{Use: "scan [PATH…]"}
 	root.AddCommand(sub, files)
-	c.AddTo(root)
+	AddTo(root, c.App)
 	for name, want := range map[string]bool{"output": false, "to": true, "scope": true, "quiet": true} {
 		if _, got := sub.GetFlagCompletionFunc(name); got != want {
 			t.Errorf("--%s has a completion: %t", name, got)
