@@ -33,7 +33,7 @@ func (t tokens) Token(ctx context.Context, r agent.Request, note func(string)) (
 	if err != nil {
 		return nil, err
 	}
-	if r.Do == agent.DoOwn && app.ShowsIdentity(p) { // which may be in the client's environment
+	if r.Do == agent.DoNamed && app.ShowsIdentity(p) { // which may be in the client's environment
 		return nil, agent.ErrOtherProfile
 	}
 	if profile := p.WithProvider(); r.Issuer != "" && (profile.Authority() != r.Issuer || profile.ClientID != r.ClientID) {

@@ -108,7 +108,7 @@ func runToken(ctx context.Context, a *app.App, args []string, opts tokenOptions)
 		return printToken(a, given, opts)
 	}
 	if opts.Challenge == "" && opts.DPoP == "" {
-		token, err := a.OwnAgentToken(ctx, named.Name, want)
+		token, err := a.NamedAgentToken(ctx, named.Name, want)
 		if err != nil {
 			return cli.ForProfile(err, named.Name)
 		}

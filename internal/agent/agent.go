@@ -15,7 +15,7 @@ import (
 // The requests.
 const (
 	DoToken  = "token"  // an access token of a profile
-	DoOwn    = "own"    // DoToken from a client of the same Home, which has not read its configuration
+	DoNamed  = "named"  // DoToken by the name only, from a client that has not read its configuration
 	DoStatus = "status" // what the agent caches
 	DoLock   = "lock"   // forget everything, and cache nothing until DoUnlock
 	DoUnlock = "unlock" // with the key of the sealed files, if the agent cannot find it

@@ -27,7 +27,7 @@ func (f *Forwarder) Answer(ctx context.Context, r Request, _ func(string)) Answe
 	if r.Do == DoStatus {
 		return Answer{Status: &Status{Forwarded: true, Profiles: f.Profiles}}
 	}
-	if r.Do == DoOwn { // the client asks again, with its configuration
+	if r.Do == DoNamed { // the client asks again, with its configuration
 		return fallbackAnswer("a forwarded agent has another configuration", "name its socket in FOB_AGENT")
 	}
 	if err := f.check(r); err != nil {

@@ -61,7 +61,7 @@ func TestForwarder_PassesOnlyTheProfile(t *testing.T) {
 // asked only then.
 func TestForwarder_LeavesOwnRequests(t *testing.T) {
 	f := newForwarder(granted, nil)
-	got := f.answer(t, Request{Do: DoOwn, Home: f.Home, Profile: "work"})
+	got := f.answer(t, Request{Do: DoNamed, Home: f.Home, Profile: "work"})
 	if got.Failure == nil || !got.Failure.Fallback || len(f.sent)+len(f.shown) != 0 {
 		t.Errorf("%+v; sent %q, shown %q", got.Failure, f.sent, f.shown)
 	}

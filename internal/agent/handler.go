@@ -49,7 +49,7 @@ func NewHandler(home Home, tokens Tokens, memory *Memory, forgetAfter time.Durat
 // Answer is an Answerer.
 func (h *Handler) Answer(ctx context.Context, r Request, note func(string)) Answer {
 	switch r.Do {
-	case DoToken, DoOwn:
+	case DoToken, DoNamed:
 		select {
 		case h.places <- struct{}{}:
 			defer func() { <-h.places }()

@@ -18,10 +18,10 @@ import (
 	"github.com/fobcli/fob/internal/trace"
 )
 
-// OwnAgentToken gets a named profile's token from the agent that has this configuration,
-// before that is read here. It returns nil if the agent does not serve it: Token then asks
-// again, with the profile's settings, unless the agent did not respond.
-func (a *App) OwnAgentToken(ctx context.Context, name string, want session.TokenOptions) (*session.Token, error) {
+// NamedAgentToken gets a token by its profile's name from the agent, before the configuration
+// is read. It returns nil if the agent does not serve it: Token then asks again, with the
+// profile's settings, unless the agent did not respond.
+func (a *App) NamedAgentToken(ctx context.Context, name string, want session.TokenOptions) (*session.Token, error) {
 	path, named, err := a.AgentSocket()
 	if err != nil || path == "" || named || name == "" {
 		return nil, nil //nolint:nilerr // Token returns it
@@ -31,7 +31,7 @@ func (a *App) OwnAgentToken(ctx context.Context, name string, want session.Token
 	if err != nil || variable != "" || a.Getenv("FOB_CONFIG") != "" || config.InWorkspace(home.Config, a.Getenv) {
 		return nil, nil //nolint:nilerr // as above
 	}
-	answer, err := a.askAgent(ctx, path, agent.Request{Do: agent.DoOwn, Home: home, Profile: name}, want)
+	answer, err := a.askAgent(ctx, path, agent.Request{Do: agent.DoNamed, Home: home, Profile: name}, want)
 	a.opened.agentSilent.Store(errors.Is(err, agent.ErrNoAnswer))
 	switch {
 	case err != nil, answer.Failure != nil && answer.Failure.Fallback:

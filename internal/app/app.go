@@ -53,7 +53,7 @@ type resources struct {
 	stores     map[string]*credstore.Store // by name, so that all profiles share a passphrase and a deadline
 	warned     sync.Map                    // warnings already printed
 
-	agentSilent atomic.Bool // OwnAgentToken got no response: asking again would take as long
+	agentSilent atomic.Bool // NamedAgentToken got no response: asking again would take as long
 }
 
 func newResources() *resources { return &resources{stores: make(map[string]*credstore.Store)} }

@@ -137,7 +137,7 @@ identity = "gitlab"
 }
 
 // The agent that has this configuration is asked before it is read here: it is not TOML.
-func TestOwnAgentToken(t *testing.T) {
+func TestNamedAgentToken(t *testing.T) {
 	failure := func(fallback bool) agent.Answer {
 		return agent.Answer{Failure: &agent.Failure{Error: "the agent's failure", Status: cli.ExitLoginRequired, Fallback: fallback}}
 	}
@@ -168,12 +168,12 @@ func TestOwnAgentToken(t *testing.T) {
 		f := newFixture(t, "", append([]string{"FOB_HOME=" + home, "FOB_AGENT="}, test.environ...)...)
 		f.home = home
 		f.write("config.toml", "not TOML")
-		token, err := f.OwnAgentToken(t.Context(), test.profile, session.TokenOptions{ForceRefresh: true})
+		token, err := f.NamedAgentToken(t.Context(), test.profile, session.TokenOptions{ForceRefresh: true})
 		if served := test.asked == 1 && test.answer.Token != nil; !errors.Is(err, test.want) || (token != nil) != served || len(requests) != test.asked {
 			t.Errorf("%s: %v, %v; asked %d times", name, token, err, len(requests))
 		}
 		if test.asked == 1 {
-			if r := <-requests; r.Do != agent.DoOwn || r.Profile != "work" || r.Home.Config != f.path("config.toml") || !r.ForceRefresh {
+			if r := <-requests; r.Do != agent.DoNamed || r.Profile != "work" || r.Home.Config != f.path("config.toml") || !r.ForceRefresh {
 				t.Errorf("%s: %+v", name, r)
 			}
 		}
@@ -206,7 +206,7 @@ func TestAgentToken_SilentAgentIsAskedOnce(t *testing.T) {
 	f := newFixture(t, "", "FOB_HOME="+home, "FOB_AGENT=")
 	f.home = home
 	f.write("config.toml", "[profile.work]\nprovider = \"github\"\n")
-	own, err := f.OwnAgentToken(t.Context(), "work", session.TokenOptions{})
+	own, err := f.NamedAgentToken(t.Context(), "work", session.TokenOptions{})
 	if own != nil || err != nil || asked.Load() != 1 {
 		t.Fatalf("%v, %v; asked %d times", own, err, asked.Load())
 	}
