@@ -282,9 +282,9 @@ func (c *cache) follow(ctx context.Context, log *slog.Logger) {
 		}
 		if (err == nil) != well && ctx.Err() == nil {
 			if well = err == nil; well {
-				log.Info("the registry answers again")
+				log.Info("the registry responds again")
 			} else {
-				log.Error("the registry does not answer", "error", err.Error())
+				log.Error("the registry does not respond", "error", err.Error())
 			}
 		}
 		select {

@@ -150,7 +150,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, public, internal 
 	case internal && path == "/metrics":
 		s.writeMetrics(w)
 	case path == "/readyz" && !s.cache.fresh():
-		writeText(w, http.StatusServiceUnavailable, "the registry has not been heard of for too long\n")
+		writeText(w, http.StatusServiceUnavailable, "the registry has not responded for too long\n")
 	case path == "/healthz", path == "/readyz":
 		writeText(w, http.StatusOK, "ok\n")
 	default:
@@ -191,7 +191,7 @@ func (m *metrics) count(o outcome) { m.checks[o].Add(1) }
 // writeMetrics writes the text format of Prometheus, version 0.0.4.
 func (s *Server) writeMetrics(w http.ResponseWriter) {
 	var b bytes.Buffer
-	fmt.Fprintln(&b, "# HELP fob_checks_total Checks of API keys, by how they ended.")
+	fmt.Fprintln(&b, "# HELP fob_checks_total Checks of API keys, by outcome.")
 	fmt.Fprintln(&b, "# TYPE fob_checks_total counter")
 	for o := range s.metrics.checks {
 		fmt.Fprintf(&b, "fob_checks_total{outcome=%q} %d\n", responses[o].name, s.metrics.checks[o].Load())
@@ -202,7 +202,7 @@ func (s *Server) writeMetrics(w http.ResponseWriter) {
 	}{
 		{"fob_lookups_total", "counter", "Keys that were looked up in the registry.", s.metrics.lookups.Load()},
 		{"fob_cached_keys", "gauge", "Keys in memory.", s.cache.len()},
-		{"fob_registry_age_seconds", "gauge", "Time since the registry was asked with success.", s.cache.age().Seconds()},
+		{"fob_registry_age_seconds", "gauge", "Time since the last successful query of the registry.", s.cache.age().Seconds()},
 		{"fob_ready", "gauge", "1 if keys are accepted.", map[bool]int{true: 1}[s.cache.fresh()]},
 	} {
 		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n%s %v\n", m.name, m.help, m.name, m.kind, m.name, m.value)

@@ -430,7 +430,7 @@ func TestFailsClosedWithoutTheRegistry(t *testing.T) {
 	}
 	f.keys.set(false)
 	f.until(t, func() bool { return f.bearer("/verify", text).StatusCode == 200 })
-	if said := f.log.String(); !strings.Contains(said, "does not answer") || !strings.Contains(said, "answers again") {
+	if said := f.log.String(); !strings.Contains(said, "does not respond") || !strings.Contains(said, "responds again") {
 		t.Error(said)
 	}
 }

@@ -74,7 +74,7 @@ func (s *Server) verify(w http.ResponseWriter, r *http.Request) {
 	asked := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodPost
 	if !asked && r.URL.Path == verifyPath { // Envoy uses the original method
 		w.Header().Set("Allow", "GET, HEAD, POST")
-		writeText(w, http.StatusMethodNotAllowed, "ask with GET, HEAD or POST\n")
+		writeText(w, http.StatusMethodNotAllowed, "use GET, HEAD or POST\n")
 		return
 	}
 	v := s.judge(r)
@@ -238,7 +238,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, v verdict) {
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(a.body))
 	if s.Log.Enabled(r.Context(), slog.LevelDebug) {
-		s.Log.Debug("answered", "outcome", a.name, "client", s.client(r).String())
+		s.Log.Debug("responded", "outcome", a.name, "client", s.client(r).String())
 	}
 }
 
@@ -257,7 +257,7 @@ func (s *Server) rehash(ctx context.Context, text string, e *entry) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if err := s.Rehash(ctx, text, record); err != nil {
-			s.Log.Warn("a key's hash was not made again", "key_id", record.ID, "error", err.Error())
+			s.Log.Warn("a key could not be hashed with the current pepper", "key_id", record.ID, "error", err.Error())
 		}
 	}()
 }
@@ -287,7 +287,7 @@ type introspection struct {
 func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		writeText(w, http.StatusMethodNotAllowed, "ask with POST\n")
+		writeText(w, http.StatusMethodNotAllowed, "use POST\n")
 		return
 	}
 	seen := s.settings.Load().readHeader(r.Header)
