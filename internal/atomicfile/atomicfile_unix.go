@@ -13,9 +13,9 @@ import (
 )
 
 // open opens a file for reading, without waiting for a pipe's writer. os.OpenFile would start
-// Go's poller for the file, which takes longer than to read it.
+// Go's poller for the file, which takes longer than reading it.
 func open(path string, flags int) (*os.File, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|flags, 0)
+	fd, err := -1, error(unix.EINTR)
 	for err == unix.EINTR { //nolint:errorlint // not wrapped
 		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|flags, 0)
 	}
