@@ -17,12 +17,16 @@ import (
 // Command completes a command: its flags are the fields of an options struct, with which run
 // is called, and its help ends with the exit statuses.
 //
-// A flag's field has the tags flag:"NAME" or flag:"NAME,SHORTHAND", and help, which has the
-// value's name in braces. What is in the field is the default. An empty value of a flag that
-// selects or restricts something is refused with the tag empty:"refused": with an unset variable
-// in a script, it would select everything. The tag not lists flags that exclude each other with
-// this one, the tag values its only values, and the tag required has the hint of the error if it
-// has no value. Embedded structs may have further flags, and a FlagSet adds its own.
+// A field's value is the flag's default, and its tags are
+//
+//	flag      NAME or NAME,SHORTHAND
+//	help      the description, with the value's name in braces
+//	values    the only valid values
+//	not       flags that cannot be combined with this one
+//	required  the hint of the error if the flag has no value
+//	empty     "refused": an empty value, as of an unset variable in a script, is an error
+//
+// Embedded structs may have more flags, and a FlagSet adds its own.
 func Command[A, O any](a A, c *cobra.Command, options O, run func(ctx context.Context, a A, args []string, options O) error, exits ...int) *cobra.Command {
 	if len(exits) > 0 {
 		c.Long += "\n\n" + ExitHelp(exits...)
