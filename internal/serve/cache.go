@@ -92,8 +92,8 @@ func newCache(o Options, m *metrics, u *uses) *cache {
 // fresh reports whether a poll succeeded within MaxStale. It uses the monotonic clock:
 // setting the system clock must not make the cache older or younger.
 func (c *cache) fresh() bool {
-	heard := c.lastPoll.Load()
-	return heard >= 0 && time.Since(c.started)-time.Duration(heard) <= c.MaxStale
+	last := c.lastPoll.Load()
+	return last >= 0 && time.Since(c.started)-time.Duration(last) <= c.MaxStale
 }
 
 func (c *cache) cached(id string) *entry {
@@ -274,14 +274,14 @@ func (c *cache) callTimeout() time.Duration { return min(max(c.MaxStale, time.Se
 func (c *cache) follow(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(min(max(c.MaxStale/5, minPoll), maxPoll))
 	defer tick.Stop()
-	well := true
+	responds := true
 	for ctx.Err() == nil {
 		err := c.poll(ctx)
 		if c.Polled != nil {
 			c.Polled(err == nil)
 		}
-		if (err == nil) != well && ctx.Err() == nil {
-			if well = err == nil; well {
+		if (err == nil) != responds && ctx.Err() == nil {
+			if responds = err == nil; responds {
 				log.Info("the registry responds again")
 			} else {
 				log.Error("the registry does not respond", "error", err.Error())
@@ -298,23 +298,23 @@ func (c *cache) follow(ctx context.Context, log *slog.Logger) {
 // not its end.
 func (c *cache) poll(ctx context.Context) error {
 	for {
-		asked := time.Since(c.started)
+		start := time.Since(c.started)
 		ids, last, err := c.changed(ctx)
 		if err != nil {
 			return err
 		}
-		news := last - c.position
-		if news < 0 || slices.Contains(ids, apikey.AllKeys) { // news < 0: at the start, or when the registry was replaced
+		changes := last - c.position
+		if changes < 0 || slices.Contains(ids, apikey.AllKeys) { // changes < 0: at the start, or when the registry was replaced
 			c.forget(nil)
 		} else if len(ids) > 0 {
 			c.forget(ids)
 		}
-		if news != 0 {
+		if changes != 0 {
 			c.pepperStale.Store(true)
 		}
 		c.position = last
-		if news < maxChanges { // fewer than one batch: the log's end is reached
-			c.lastPoll.Store(int64(asked))
+		if changes < maxChanges { // fewer than one batch: the log's end is reached
+			c.lastPoll.Store(int64(start))
 			c.refreshPepper(ctx)
 			return nil
 		}

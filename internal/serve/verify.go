@@ -133,7 +133,7 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 		p, err = apikey.Present(text, need)
 	}
 	if err != nil {
-		return s.failed(r)
+		return s.failed(r, apikey.Unknown)
 	}
 	now := s.Now()
 	e := s.cache.cached(p.ID)
@@ -156,18 +156,15 @@ func (s *Server) check(r *http.Request, text string, need apikey.Need) verdict {
 	if err == nil && !misplaced {
 		return s.accept(r.Context(), text, e, now)
 	}
-	switch reason := cmp.Or(reasonOf(err), apikey.OtherEnvironment); reason {
+	reason := cmp.Or(reasonOf(err), apikey.OtherEnvironment)
+	switch reason {
 	case apikey.OutOfScope:
 		return verdict{outcome: outOfScope, entry: e, need: need.Scopes}
 	case apikey.Unknown:
-		return s.failed(r)
 	default:
 		s.logRefused(p.ID, reason, now)
-		if s.guesses.blocked(s.client(r)) { // as for an unknown key
-			return verdict{outcome: tooManyFailures, wait: time.Second}
-		}
-		return verdict{outcome: invalidToken}
 	}
+	return s.failed(r, reason)
 }
 
 // logRefused logs a refused key, or counts it: after many keys were revoked, their clients go on.
@@ -205,13 +202,15 @@ func (s *Server) accept(ctx context.Context, text string, e *entry, now time.Tim
 	return v
 }
 
-// failed counts an unknown key against the client's address.
-func (s *Server) failed(r *http.Request) verdict {
+// failed refuses a key. Only unknown keys count against the client's address.
+func (s *Server) failed(r *http.Request, reason apikey.Reason) verdict {
 	client := s.client(r)
 	if s.guesses.blocked(client) {
 		return verdict{outcome: tooManyFailures, wait: time.Second}
 	}
-	s.guesses.failed(client)
+	if reason == apikey.Unknown {
+		s.guesses.failed(client)
+	}
 	return verdict{outcome: invalidToken}
 }
 
