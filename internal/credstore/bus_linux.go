@@ -20,12 +20,12 @@ import (
 // reads in the caller's goroutine.
 type bus struct {
 	net.Conn
-	out, in []byte // not yet sent, not yet parsed
-	serial  uint32
-	replies map[uint32]*dbus.Message // not yet waited for
-	signal  *dbus.Message            // the last one
-	err     error                    // of a call that cannot be sent
-	late    func() error             // called after a timeout; nil: wait again
+	out, in   []byte // not yet sent, not yet parsed
+	serial    uint32
+	replies   map[uint32]*dbus.Message // not yet waited for
+	signal    *dbus.Message            // the last one
+	err       error                    // of a call that cannot be sent
+	onTimeout func() error             // called after a timeout; nil: wait again
 }
 
 const (
@@ -158,7 +158,7 @@ func (b *bus) read(n int) error {
 		size, err = b.Read(b.in[len(b.in):cap(b.in)])
 		b.in = b.in[:len(b.in)+size]
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			err = b.late()
+			err = b.onTimeout()
 		}
 	}
 	return err

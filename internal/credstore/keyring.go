@@ -72,13 +72,13 @@ type patience struct {
 	unlock time.Duration // for the user to unlock it
 	notify func(string)
 
-	ctx context.Context
-	why error // what is wrong after the next timeout; nil: the call was not slow so far
+	ctx        context.Context
+	timeoutErr error // of the next timeout; nil before the first one
 }
 
 // next returns the timeout of the next item.
 func (p *patience) next() time.Duration {
-	if p.why == nil {
+	if p.timeoutErr == nil {
 		return p.slow
 	}
 	return p.wait
@@ -86,15 +86,15 @@ func (p *patience) next() time.Duration {
 
 // more returns how much longer to wait after a timeout, or an error.
 func (p *patience) more(asking func() bool) (time.Duration, error) {
-	if err := cmp.Or(p.ctx.Err(), p.why); err != nil {
+	if err := cmp.Or(p.ctx.Err(), p.timeoutErr); err != nil {
 		return 0, err
 	}
 	if !asking() {
-		p.why = ErrTimeout
+		p.timeoutErr = ErrTimeout
 		return p.wait - p.slow, nil
 	}
 	p.notify("The OS keyring may be waiting for you: look for a window that asks to unlock it or to allow the access.")
-	p.why = ErrLocked
+	p.timeoutErr = ErrLocked
 	return p.unlock - p.slow, nil
 }
 

@@ -84,7 +84,7 @@ func (k *osKeyring) each(p *patience, n int, do func(i int) error) error {
 	}
 	bus := k.bus
 	defer context.AfterFunc(p.ctx, func() { _ = bus.SetDeadline(time.Unix(1, 0)) })()
-	k.late = func() error {
+	k.onTimeout = func() error {
 		more, err := p.more(k.asking)
 		_ = k.SetDeadline(time.Now().Add(more))
 		return cmp.Or(err, p.ctx.Err())
@@ -304,7 +304,7 @@ func (k *osKeyring) asking() (locked bool) {
 	ctx, stop := context.WithTimeout(context.Background(), 500*time.Millisecond)
 	defer stop()
 	other := newOSKeyring(k.getenv)
-	_ = other.each(&patience{ctx: ctx, slow: time.Minute, why: ErrTimeout, wait: time.Minute}, 1, func(int) (err error) {
+	_ = other.each(&patience{ctx: ctx, slow: time.Minute, timeoutErr: ErrTimeout, wait: time.Minute}, 1, func(int) (err error) {
 		_, locked, err = other.defaultCollection()
 		return cmp.Or(err, ErrTimeout) // which closes the connection
 	})
