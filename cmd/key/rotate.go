@@ -151,8 +151,8 @@ func (run *rotation) findDestinations(records []apikey.Record) (ready []apikey.R
 	run.dests = make(map[string][]keys.Destination)
 	for _, r := range records {
 		u := keys.UnfinishedOf(r.ID, run.open)
-		whatever := run.opts.Compromised || u != nil && u.Rotation.Compromised
-		if run.dests[r.ID], err = delivery.ForRotation(run.a, keys.Destinations(r, run.open), run.opts.To, run.opts.As, r.Environment, whatever); err != nil {
+		compromised := run.opts.Compromised || u != nil && u.Rotation.Compromised
+		if run.dests[r.ID], err = delivery.ForRotation(run.a, keys.Destinations(r, run.open), run.opts.To, run.opts.As, r.Environment, compromised); err != nil {
 			err = fmt.Errorf("key %s: %w", r.ID, err)
 		} else if run.opts.Quiet && len(run.dests[r.ID]) == 0 {
 			err = cli.WithHint(cli.Usagef("key %s has no destination: with --quiet, the new key would be lost", r.ID), "add --to DESTINATION, or remove --quiet")

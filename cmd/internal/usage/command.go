@@ -26,7 +26,7 @@ import (
 //	required  the hint of the error if the flag has no value
 //	empty     "refused": an empty value, as of an unset variable in a script, is an error
 //
-// Embedded structs may have more flags, and a FlagSet adds its own.
+// Embedded structs may have more flags, and a FlagSet registers its own.
 func Command[A, O any](a A, c *cobra.Command, options O, run func(ctx context.Context, a A, args []string, options O) error, exits ...int) *cobra.Command {
 	if len(exits) > 0 {
 		c.Long += "\n\n" + ExitHelp(exits...)
@@ -42,7 +42,7 @@ func Command[A, O any](a A, c *cobra.Command, options O, run func(ctx context.Co
 	return c
 }
 
-// FlagSet is a field of an options struct whose flags are in a table of its own.
+// FlagSet is a field of an options struct that registers its flags itself.
 type FlagSet interface{ Register(c *cobra.Command) }
 
 // Given reports whether a flag was given. Command sets a field of this type.
