@@ -136,6 +136,29 @@ func TestRevoke_InPages(t *testing.T) {
 	}
 }
 
+// Keys that are created while the user is asked are not revoked with the later pages.
+func TestRevoke_LaterPagesExcludeNewerKeys(t *testing.T) {
+	m := apptest.New(t, "")
+	var ids [3]string
+	_, ids[0] = create(t, m)
+	_, ids[1] = create(t, m)
+	newest := m.Time
+	m.Time = m.Time.Add(time.Millisecond)
+	_, ids[2] = create(t, m)
+	withRegistry(t, m, func(g *keys.Registrar) {
+		opts := revokeOptions{page: 1, newest: newest}
+		matching := g.Matching(t.Context(), apikey.Filter{Owner: "shop"})
+		if revoked, err := revokePages(t.Context(), g, ids[:1], 2, matching, opts); revoked != 2 || err != nil {
+			t.Error(revoked, err)
+		}
+	})
+	for i, want := range []apikey.State{apikey.Revoked, apikey.Revoked, apikey.Active} {
+		if r := record(t, m, ids[i]); r.State(m.Time) != want {
+			t.Errorf("key %d is %s, not %s", i, r.State(m.Time), want)
+		}
+	}
+}
+
 func TestRotate(t *testing.T) {
 	m := apptest.New(t, "")
 	text, id := create(t, m, "--to", m.Dotenv("KEY"), "--scope", "a:read")

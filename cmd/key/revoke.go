@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +23,8 @@ type revokeOptions struct {
 	KeyStdin bool   `flag:"key-stdin" help:"revoke the key on stdin"`
 	Resume   bool   `flag:"resume" help:"finish an interrupted revocation"`
 
-	page int // number of keys that are revoked in one change, and held in memory
+	page   int       // number of keys that are revoked in one change, and held in memory
+	newest time.Time // when the last of the confirmed keys was created
 }
 
 func newRevokeCmd(a *app.App) *cobra.Command {
@@ -78,6 +80,9 @@ func revokeMatching(ctx context.Context, a *app.App, g *keys.Registrar, opts rev
 		if err != nil {
 			return err
 		}
+		if r.CreatedAt.After(opts.newest) {
+			opts.newest = r.CreatedAt
+		}
 		if count++; count <= maxShown {
 			some = append(some, r)
 		}
@@ -107,7 +112,8 @@ func revokeMatching(ctx context.Context, a *app.App, g *keys.Registrar, opts rev
 	return err
 }
 
-// revokePages revokes the first page of the keys, then the others that match.
+// revokePages revokes the first page of the keys, then the others that match, except those
+// created after the confirmed ones.
 func revokePages(ctx context.Context, g *keys.Registrar, first []string, count int, matching iter.Seq2[apikey.Record, error], opts revokeOptions) (int, error) {
 	revoked, err := g.Revoke(ctx, first, opts.Reason)
 	if err != nil || count == len(first) {
@@ -120,6 +126,9 @@ func revokePages(ctx context.Context, g *keys.Registrar, first []string, count i
 		return err
 	}
 	for r, err := range matching {
+		if err == nil && r.CreatedAt.After(opts.newest) {
+			continue
+		}
 		if err == nil && len(ids) == opts.page {
 			err = revoke()
 		}
