@@ -3,6 +3,7 @@ package serve
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -130,7 +131,8 @@ func runServe(ctx context.Context, a *app.App, _ []string, opts serveOptions) er
 			}
 		})
 	}
-	s.server = serve.New(options)
+	paths, _ := a.Paths() // checked by Config
+	s.server, s.hasConfig = serve.New(options), app.PathExists(paths.Config)
 	return s.serveUntil(ctx, listeners, hangups)
 }
 
@@ -139,6 +141,7 @@ type service struct {
 	*app.App
 	server      *serve.Server
 	certificate *serve.Certificate // nil without TLS
+	hasConfig   bool               // whether config.toml existed when it was read
 	peppers     *serve.Peppers
 	systemd     *systemd
 	log         *slog.Logger
@@ -146,19 +149,28 @@ type service struct {
 
 // reload applies the current files, or none of them if one is invalid.
 func (s *service) reload(ctx context.Context) {
-	s.systemd.notify("RELOADING=1\nMONOTONIC_USEC=" + strconv.FormatInt(monotonic(), 10))
+	ready := s.systemd.ready.Load() // else the first poll reports it
+	if ready {
+		s.systemd.notify("RELOADING=1\nMONOTONIC_USEC=" + strconv.FormatInt(monotonic(), 10))
+	}
 	if err := s.readFiles(ctx); err != nil {
 		s.log.Error("reloading failed: the previous configuration stays in force", "error", err.Error())
 	} else {
 		s.log.Info("reloaded")
 	}
-	s.systemd.notify("READY=1")
+	if ready {
+		s.systemd.notify("READY=1")
+	}
 }
 
 func (s *service) readFiles(ctx context.Context) error {
 	cfg, err := s.Config()
 	if err != nil {
 		return err
+	}
+	exists := app.PathExists(cfg.Paths.Config)
+	if s.hasConfig && !exists {
+		return fmt.Errorf("%s is missing", cfg.Paths.Config)
 	}
 	rules, err := readSettings(cfg.Serve)
 	if err != nil {
@@ -167,8 +179,9 @@ func (s *service) readFiles(ctx context.Context) error {
 	if len(rules) == 0 && s.server.HasRules() { // the file may be missing, or half written
 		return errors.New("there are no rules any more: restart fob to serve without rules")
 	}
+	var pair tls.Certificate
 	if s.certificate != nil {
-		if err := s.certificate.Reload(); err != nil {
+		if pair, err = s.certificate.Read(); err != nil {
 			return err
 		}
 	}
@@ -176,10 +189,14 @@ func (s *service) readFiles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.certificate != nil {
+		s.certificate.Replace(pair)
+	}
 	if changed {
 		s.server.ForgetKeys()
 	}
 	s.server.Configure(rules, cfg.Serve.Headers)
+	s.hasConfig = exists
 	return nil
 }
 

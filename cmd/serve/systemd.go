@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,7 +12,7 @@ import (
 type systemd struct {
 	socket   string        // "" without systemd
 	watchdog time.Duration // 0: none
-	ready    bool
+	ready    atomic.Bool   // READY=1 was sent
 	pinged   time.Time
 }
 
@@ -27,9 +28,9 @@ func newSystemd(getenv func(string) string) *systemd {
 // polled is called after each query of the registry. It keeps the watchdog quiet even if the
 // registry is down: a restart would not help.
 func (s *systemd) polled(ok bool) {
-	if ok && !s.ready {
-		s.ready = true
+	if ok && !s.ready.Load() {
 		s.notify("READY=1")
+		s.ready.Store(true)
 	}
 	if s.watchdog > 0 && time.Since(s.pinged) >= s.watchdog/4 {
 		s.pinged = time.Now()

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -24,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fobcli/fob/cmd/internal/cmdtest"
+	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/serve"
 )
 
@@ -82,6 +84,110 @@ func (n *notifications) hangUp() {
 	}
 	if state := n.next(); state != "READY=1" {
 		n.t.Fatal(state)
+	}
+}
+
+// newService returns a service that does not listen, with a certificate, a pepper and a
+// header, and the socket of its systemd.
+func newService(t *testing.T) (*service, *cmdtest.App, *notifications) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "notify")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = socket.Close() })
+	a := cmdtest.New(t, "[serve]\nheaders = [\"X-Old\"]\n")
+	pair, log := writeCertificate(t, a, 1), slog.New(slog.DiscardHandler)
+	certificate, err := serve.LoadCertificate(pair, pair, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &service{
+		App: a.App, server: serve.New(serve.Options{Log: log, Now: time.Now, Headers: []string{"X-Old"}}), certificate: certificate, hasConfig: true, log: log,
+		peppers: &serve.Peppers{Find: func(context.Context, string) (apikey.Pepper, error) { return apikey.Pepper{ID: "p"}, nil }},
+		systemd: &systemd{socket: path},
+	}
+	if _, err := s.peppers.Get(t.Context(), "p"); err != nil {
+		t.Fatal(err)
+	}
+	return s, a, &notifications{t: t, UnixConn: socket}
+}
+
+// serial returns the serial number of the certificate in use.
+func serial(t *testing.T, c *serve.Certificate) int64 {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	secure := c.Listener(listener)
+	go func() {
+		if conn, err := secure.Accept(); err == nil {
+			_ = conn.(*tls.Conn).Handshake()
+			_ = conn.Close()
+		}
+	}()
+	conn, err := tls.Dial("tcp", listener.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
+}
+
+// Until the registry was read, the service is not ready, whatever was reloaded.
+func TestReload_BeforeTheFirstPollIsNotReady(t *testing.T) {
+	s, _, n := newService(t)
+	s.reload(t.Context())
+	s.systemd.polled(true)
+	if state := n.next(); state != "READY=1" {
+		t.Errorf("%q before the first poll", state)
+	}
+	s.reload(t.Context())
+	for _, want := range []string{"RELOADING=1", "READY=1"} {
+		if state := n.next(); !strings.HasPrefix(state, want) {
+			t.Errorf("%q, not %q", state, want)
+		}
+	}
+}
+
+// If a pepper is unreadable, the certificate stays, too.
+func TestReload_AllOrNothing(t *testing.T) {
+	s, a, _ := newService(t)
+	pair := filepath.Join(a.Home, "pair.pem")
+	info, err := os.Stat(pair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeCertificate(t, a, 2)
+	if err := os.Chtimes(pair, time.Time{}, info.ModTime()); err != nil { // else it is noticed anyway
+		t.Fatal(err)
+	}
+	find := s.peppers.Find
+	s.peppers.Find = func(context.Context, string) (apikey.Pepper, error) { return apikey.Pepper{}, errors.New("unreadable") }
+	if err := s.readFiles(t.Context()); err == nil || serial(t, s.certificate) != 1 {
+		t.Errorf("%v; certificate %d", err, serial(t, s.certificate))
+	}
+	s.peppers.Find = find
+	if err := s.readFiles(t.Context()); err != nil || serial(t, s.certificate) != 2 {
+		t.Errorf("%v; certificate %d", err, serial(t, s.certificate))
+	}
+}
+
+// Without its file, a service would read keys from the default headers again.
+func TestReload_RefusesALostFile(t *testing.T) {
+	s, a, _ := newService(t)
+	if err := os.Remove(filepath.Join(a.Home, "config.toml")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.readFiles(t.Context()); err == nil || !strings.Contains(err.Error(), "config.toml is missing") {
+		t.Errorf("%v", err)
+	}
+	s.hasConfig = false // there was none
+	if err := s.readFiles(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

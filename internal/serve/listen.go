@@ -116,20 +116,24 @@ func LoadCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, 
 const maxPEM = 1 << 20
 
 func (c *Certificate) load() error {
+	pair, err := c.Read()
+	if err == nil {
+		c.current, c.modifiedAt = &pair, c.modified()
+	}
+	return err
+}
+
+// Read returns the certificate in the files.
+func (c *Certificate) Read() (tls.Certificate, error) {
 	chain, err := atomicfile.ReadRegular(c.certFile, maxPEM)
 	if err != nil {
-		return err
+		return tls.Certificate{}, err
 	}
 	key, err := atomicfile.ReadRegular(c.keyFile, maxPEM)
 	if err != nil {
-		return err
+		return tls.Certificate{}, err
 	}
-	pair, err := tls.X509KeyPair(chain, key)
-	if err != nil {
-		return err
-	}
-	c.current, c.modifiedAt = &pair, c.modified()
-	return nil
+	return tls.X509KeyPair(chain, key)
 }
 
 func (c *Certificate) modified() time.Time {
@@ -142,11 +146,11 @@ func (c *Certificate) modified() time.Time {
 	return latest
 }
 
-// Reload reads the files again. After an error, the previous certificate stays in use.
-func (c *Certificate) Reload() error {
+// Replace puts a certificate from Read into use.
+func (c *Certificate) Replace(pair tls.Certificate) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.load()
+	c.current = &pair
 }
 
 const checkInterval = time.Second
