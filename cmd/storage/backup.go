@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -130,7 +131,9 @@ func runRestore(ctx context.Context, a *app.App, args []string, opts restoreOpti
 	if opts.Force && !opts.DryRun {
 		records.MarkReplaced(a, backed, how)
 	}
-	return each(ctx, backed, func(r records.Backed) error { return restore(ctx, a, r, how) })
+	all := records.Restore(ctx, a, backed, how)
+	failed := each(context.WithoutCancel(ctx), all, func(r records.Restored) error { return printRestored(a, r, opts.DryRun) })
+	return cmp.Or(ctx.Err(), failed)
 }
 
 func readBackup(ctx context.Context, a *app.App, path, passphraseFile string) ([]records.Backed, error) {
@@ -164,28 +167,27 @@ func readBackup(ctx context.Context, a *app.App, path, passphraseFile string) ([
 	return backed, err
 }
 
-func restore(ctx context.Context, a *app.App, r records.Backed, opts records.RestoreOptions) error {
-	restored, err := r.Restore(ctx, a, opts)
-	if err != nil {
-		return err
+func printRestored(a *app.App, r records.Restored, isDryRun bool) error {
+	if r.Err != nil {
+		return r.Err
 	}
-	for _, name := range restored.KeptPeppers {
+	for _, name := range r.KeptPeppers {
 		a.Note("%s: %s already exists, not replaced; --force replaces it.", r.Label, name)
 	}
 	switch {
-	case restored.Kept:
+	case r.Kept:
 		a.Note("%s: already exists, not replaced; --force replaces it.", r.Label)
 		return nil
-	case opts.DryRun:
-		a.Note("%s: would be restored to %q.", r.Label, restored.Storage)
+	case isDryRun:
+		a.Note("%s: would be restored to %q.", r.Label, r.Storage)
 		return nil
 	}
-	a.Note("%s: restored to %q.", r.Label, restored.Storage)
-	if restored.Left != nil {
-		a.Warn(fmt.Sprintf("%s: the previous record could not be deleted from its storage: %s", r.Label, restored.Left))
+	a.Note("%s: restored to %q.", r.Label, r.Storage)
+	if r.Left != nil {
+		a.Warn(fmt.Sprintf("%s: the previous record could not be deleted from its storage: %s", r.Label, r.Left))
 	}
-	if restored.SharedWith != "" {
-		a.Warn(fmt.Sprintf("%s is ambiguous now: it belongs to the secrets %q and %q", config.SecretVariable(r.Name), restored.SharedWith, r.Name))
+	if r.SharedWith != "" {
+		a.Warn(fmt.Sprintf("%s is ambiguous now: it belongs to the secrets %q and %q", config.SecretVariable(r.Name), r.SharedWith, r.Name))
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func TestCheck_NoKeyring(t *testing.T) {
 	if err := config.SaveProfile(a.Home+"/config.toml", config.Profile{Name: "work", Issuer: "https://sso.example.com", ClientID: "fob", Storage: "keyring"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := config.RestoreSecret(a.Home+"/config.toml", config.Secret{Name: "stripe", Storage: "file"}); err != nil {
+	if err := config.SaveSecret(a.Home+"/config.toml", config.Secret{Name: "stripe", Storage: "file"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, notes, err := b.Run(New, "check"); !errors.Is(err, credstore.ErrAbsent) || notes != "work: cannot be read here.\nsecret/stripe: ok.\n" {

@@ -112,11 +112,6 @@ func SaveSecret(path string, s Secret) error {
 	return cmp.Or(err, refused)
 }
 
-// RestoreSecret is SaveSecret without checks, for backups of older configurations.
-func RestoreSecret(path string, s Secret) error {
-	return Edit(path, func(c *Config) { c.Secrets[s.Name] = s })
-}
-
 // ChangeSecret changes a secret's table as it is in the file now; it does not recreate a
 // deleted one.
 func ChangeSecret(path, name string, change func(*Secret)) error {

@@ -124,22 +124,23 @@ func (e *examination) orphans(ctx context.Context, fix, yes bool) error {
 	const check = "record"
 	lost := map[records.Kind]string{records.Login: "redirect_uri, files, identity and hosts", records.Secret: "to, expires, rotate_with and retire_with"}
 	all, _ := records.Orphans(ctx, e.app)
-	asks := false
+	var rebuilt []records.Record
 	for _, r := range all {
-		if text, err := r.Rebuild(ctx, e.app, false); fix && err == nil {
-			asks = !yes
+		if r, text, err := r.Rebuild(ctx, e.app); fix && err == nil {
+			rebuilt = append(rebuilt, r)
 			e.app.Note("%s: its settings would be written to config.toml.", text)
 		}
 	}
-	if asks {
+	if len(rebuilt) > 0 && !yes {
 		unasked := cli.WithHint(cli.Usagef("refusing to change config.toml without confirmation (not a terminal)"), "add --yes if all of these are yours")
 		if err := e.app.Confirm(ctx, "Continue?", unasked); err != nil {
 			return err
 		}
 	}
+	failed := records.Save(rebuilt)
 	for _, r := range all {
-		text, err := r.Rebuild(ctx, e.app, fix)
-		switch {
+		_, text, err := r.Rebuild(ctx, e.app)
+		switch err = cmp.Or(err, failed[r.Label]); {
 		case err != nil:
 			e.add(Failed(check, fmt.Errorf("%s has no settings in config.toml: %w", text, err), e.fixOf(err, r.Name)))
 		case fix:

@@ -180,25 +180,62 @@ type RestoreOptions struct {
 	DryRun  bool
 }
 
-// Restored is the result of restoring a record.
+// Restored is the result of restoring a record, which is now in its Storage.
 type Restored struct {
-	Storage     string
+	Record
+	Err         error
 	Kept        bool     // the existing record was not replaced
 	KeptPeppers []string // likewise
 	Left        error    // why the previous record could not be deleted from another storage
 	SharedWith  string   // another secret with the same variable
+
+	hasSettings bool   // that are to be written to config.toml
+	previous    Record // to be deleted from another storage; its label may be ""
 }
 
-// Restore stores a record of a backup, and its settings.
-func (b Backed) Restore(ctx context.Context, a *app.App, opts RestoreOptions) (Restored, error) {
-	if b.Kind == Peppers {
-		return b.restorePeppers(ctx, a, opts)
+// Restore stores the records of a backup until ctx is done, and then the settings of those
+// that are stored. If interrupted in between, it can be repeated.
+func Restore(ctx context.Context, a *app.App, backed []Backed, opts RestoreOptions) (all []Restored) {
+	var changed []Record
+	for _, b := range backed {
+		if ctx.Err() != nil {
+			break
+		}
+		restore := b.restore
+		if b.Kind == Peppers {
+			restore = b.restorePeppers
+		}
+		out, err := restore(ctx, a, opts)
+		if out.Err = err; b.Kind != Peppers {
+			out.Err = b.wrap(err)
+		}
+		if all = append(all, out); out.hasSettings {
+			changed = append(changed, out.Record)
+		}
 	}
-	restored, err := b.restore(ctx, a, opts)
-	return restored, b.wrap(err)
+	failed := Save(changed)
+	now, err := a.Config()
+	for i := range all {
+		out := &all[i]
+		if unsaved := failed[out.Label]; out.hasSettings && unsaved != nil {
+			out.Err = out.wrap(unsaved)
+		}
+		if out.Err != nil || out.Kept || !out.hasSettings {
+			continue
+		}
+		if out.previous.Label != "" {
+			out.Left = out.previous.Remove(ctx, out.previous.Storage)
+		}
+		if err == nil && out.Kind == Secret {
+			out.SharedWith = now.SharingVariable(out.Name)
+		}
+	}
+	return all
 }
 
+// restore stores the record, but not its settings.
 func (b Backed) restore(ctx context.Context, a *app.App, opts RestoreOptions) (out Restored, err error) {
+	out.Record = b.Record
 	cfg, err := a.Config()
 	if err != nil {
 		return out, err
@@ -219,24 +256,17 @@ func (b Backed) restore(ctx context.Context, a *app.App, opts RestoreOptions) (o
 			_, err := before.read(ctx, before.Storage)
 			out.Kept = !IsMissing(err) // also one that cannot be read
 		}
-		if stored == nil && !known && !opts.DryRun {
-			err = b.pin(out.Storage) // its settings were lost
-		}
+		out.hasSettings = stored == nil && !known && !opts.DryRun // they were lost
 	}
 	if out.Kept || opts.DryRun {
-		return out, err
+		return out, nil
 	}
 	if err := c.Import(ctx, b.stored); err != nil {
 		return out, err
 	}
-	if err := b.pin(out.Storage); err != nil {
-		return out, err
-	}
+	out.hasSettings = true
 	if known && before.Storage != out.Storage {
-		out.Left = before.Remove(ctx, before.Storage)
-	}
-	if now, err := a.Config(); err == nil && b.Kind == Secret {
-		out.SharedWith = now.SharingVariable(b.Name)
+		out.previous = before
 	}
 	return out, nil
 }
@@ -277,7 +307,7 @@ func (b Backed) restorePeppers(ctx context.Context, a *app.App, opts RestoreOpti
 	if err != nil {
 		return out, errors.Join(ErrNotBackup, err)
 	}
-	out.Storage = b.Storage
+	out.Record = b.Record
 	here, err := ReadPeppers(ctx, a)
 	switch {
 	case opts.Force && isUnreadable(err):

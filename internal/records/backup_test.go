@@ -33,12 +33,11 @@ func (m *machine) backUp() *Backup {
 func restoreAll(t *testing.T, m *apptest.Machine, all []Backed, opts RestoreOptions) map[string]Restored {
 	t.Helper()
 	done := map[string]Restored{}
-	for _, r := range all {
-		restored, err := r.Restore(t.Context(), m.App, opts)
-		if err != nil {
-			t.Fatalf("%s: %v", r.Label, err)
+	for _, r := range Restore(t.Context(), m.App, all, opts) {
+		if r.Err != nil {
+			t.Fatalf("%s: %v", r.Label, r.Err)
 		}
-		done[r.Label] = restored
+		done[r.Label] = r
 	}
 	return done
 }
@@ -159,9 +158,9 @@ func TestRestore_LostKey(t *testing.T) {
 	other := strings.Repeat("cd", 32)
 	use(other)
 	MarkReplaced(m.App, all[:2], opts)
-	for _, r := range all[:2] {
-		if _, err := r.Restore(t.Context(), m.App, opts); !errors.As(err, new(*credstore.OtherKeyError)) {
-			t.Errorf("%s: %v", r.Label, err)
+	for _, r := range Restore(t.Context(), m.App, all[:2], opts) {
+		if !errors.As(r.Err, new(*credstore.OtherKeyError)) {
+			t.Errorf("%s: %v", r.Label, r.Err)
 		}
 	}
 	use(before)
@@ -221,9 +220,9 @@ func TestReadBackup_Foreign(t *testing.T) {
 	if err != nil || len(all) != 3 {
 		t.Fatal(len(all), err)
 	}
-	for _, r := range all {
-		if _, err := r.Restore(t.Context(), m.App, RestoreOptions{}); !errors.Is(err, credstore.ErrCorrupt) {
-			t.Errorf("%s: %v", r.Label, err)
+	for _, r := range Restore(t.Context(), m.App, all, RestoreOptions{}) {
+		if !errors.Is(r.Err, credstore.ErrCorrupt) {
+			t.Errorf("%s: %v", r.Label, r.Err)
 		}
 	}
 	if cfg, _ := m.Config(); len(cfg.Profiles)+len(cfg.Secrets) != 0 {

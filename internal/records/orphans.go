@@ -72,33 +72,27 @@ func orphan(ctx context.Context, a *app.App, cfg *config.Config, storage, item s
 	return r, false
 }
 
-// Rebuild reads the settings of an orphan from its record, and with save writes them to
-// config.toml. text describes the record.
-func (r Record) Rebuild(ctx context.Context, a *app.App, save bool) (text string, err error) {
+// Rebuild returns an orphan with the settings that its record contains; text describes it.
+func (r Record) Rebuild(ctx context.Context, a *app.App) (rebuilt Record, text string, err error) {
 	defer func() { err = r.hintOrphan(err) }()
 	text = fmt.Sprintf("%s in %q", r.Label, r.Storage)
 	cfg, err := a.Config()
 	if err != nil {
-		return text, err
+		return r, text, err
 	}
 	if r.Kind == Login {
 		store, err := a.Store(r.Storage)
 		if err != nil {
-			return text, err
+			return r, text, err
 		}
 		p, err := session.ProfileOf(ctx, store, r.Name)
 		if err != nil {
-			return text, err
+			return r, text, err
 		}
-		r = newLogin(a, cfg, p)
-		text = fmt.Sprintf("login %s (%s)", text, sanitize.Line(p.WithProvider().Authority()))
-	} else if _, err := r.read(ctx, r.Storage); err != nil {
-		return text, err
+		return newLogin(a, cfg, p), fmt.Sprintf("login %s (%s)", text, sanitize.Line(p.WithProvider().Authority())), nil
 	}
-	if save {
-		err = r.pin(r.Storage)
-	}
-	return text, err
+	_, err = r.read(ctx, r.Storage)
+	return r, text, err
 }
 
 // hintOrphan adds to the error of an orphan that cannot be read how to get rid of it.
@@ -118,7 +112,7 @@ func (r Record) hintOrphan(err error) error {
 func checkOrphans(ctx context.Context, a *app.App, storage string) error {
 	all, err := Orphans(ctx, a, storage)
 	for _, r := range all {
-		if _, err := r.Rebuild(ctx, a, false); r.Kind != Peppers && (!isUnreadable(err) || errors.Is(err, seal.ErrWrongContext)) { // else its key is another one
+		if _, _, err := r.Rebuild(ctx, a); r.Kind != Peppers && (!isUnreadable(err) || errors.Is(err, seal.ErrWrongContext)) { // else its key is another one
 			hint := cmp.Or(cli.CarriedHint(err), "run 'fob doctor --fix' to rebuild them, or use the configuration that has them")
 			if errors.Is(err, credstore.ErrUnusable) {
 				return cli.WithHint(fmt.Errorf("%s: %w", r.Label, err), "%s", hint)

@@ -33,15 +33,13 @@ func PeppersStorage(cfg *config.Config) (string, error) {
 // from the configured one.
 func newPeppers(a *app.App, cfg *config.Config, storage string) Record {
 	return Record{
-		Kind: Peppers, Label: "key peppers", Storage: storage, // not a valid name of a profile or secret
+		Kind: Peppers, Label: "key peppers", Storage: storage, config: cfg.Paths.Config, // not a valid name of a profile or secret
 		open: func(storage string, _ bool) (content, error) {
 			store, err := a.Store(storage)
 			entry := credstore.Entry{Store: store, Context: PeppersContext, Lock: PeppersLock(cfg)}
 			return sealed{entry, checkPeppers}, err
 		},
-		pin: func(storage string) error {
-			return config.Edit(cfg.Paths.Config, func(c *config.Config) { c.Keys.PepperStorage = storage })
-		},
+		set:   func(c *config.Config, storage string) { c.Keys.PepperStorage = storage },
 		named: func(err error) error { return &PeppersError{err} },
 		newer: func(there, here revision) bool { return !there.equals(here) }, // unknown: keep both
 	}

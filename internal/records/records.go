@@ -37,16 +37,17 @@ type Record struct {
 	profile config.Profile // of a login
 	secret  config.Secret  // the settings of a secret
 	path    string         // of an orphan, in the storage of files
+	config  string         // the path of config.toml
 
 	open  func(storage string, current bool) (content, error) // current: no change once the configuration names another storage
-	pin   func(storage string) error                          // sets the storage in the configuration
+	set   func(c *config.Config, storage string)              // sets the record's storage and settings
 	named func(error) error                                   // adds the record's name to message and hint
 	newer func(there, here revision) bool
 }
 
 func newLogin(a *app.App, cfg *config.Config, p config.Profile) Record {
 	return Record{
-		Kind: Login, Name: p.Name, Label: p.Name, Storage: storageOf(cfg, p.Storage), profile: p,
+		Kind: Login, Name: p.Name, Label: p.Name, Storage: storageOf(cfg, p.Storage), profile: p, config: cfg.Paths.Config,
 		open: func(storage string, current bool) (content, error) {
 			p.Storage = storage
 			s, err := a.LocalSession(p)
@@ -58,9 +59,9 @@ func newLogin(a *app.App, cfg *config.Config, p config.Profile) Record {
 			}
 			return login{s.Entry(), s}, nil
 		},
-		pin: func(storage string) error {
+		set: func(c *config.Config, storage string) {
 			p.Storage = storage
-			return config.SaveProfile(cfg.Paths.Config, p)
+			c.Profiles[p.Name] = p
 		},
 		named: func(err error) error { return cli.ForProfile(fmt.Errorf("%s: %w", p.Name, err), p.Name) },
 		newer: func(there, here revision) bool { return there.savedAt.After(here.savedAt) },
@@ -69,7 +70,7 @@ func newLogin(a *app.App, cfg *config.Config, p config.Profile) Record {
 
 func newSecret(a *app.App, cfg *config.Config, s config.Secret) Record {
 	return Record{
-		Kind: Secret, Name: s.Name, Label: config.SecretPrefix + s.Name, Storage: storageOf(cfg, s.Storage), secret: s,
+		Kind: Secret, Name: s.Name, Label: config.SecretPrefix + s.Name, Storage: storageOf(cfg, s.Storage), secret: s, config: cfg.Paths.Config,
 		open: func(storage string, current bool) (content, error) {
 			s.Storage = storage
 			v, err := a.SealedSecret(s)
@@ -81,9 +82,9 @@ func newSecret(a *app.App, cfg *config.Config, s config.Secret) Record {
 			}
 			return sealed{v.Entry(), secretstore.CheckRecord}, nil
 		},
-		pin: func(storage string) error {
+		set: func(c *config.Config, storage string) {
 			s.Storage = storage
-			return config.RestoreSecret(cfg.Paths.Config, s)
+			c.Secrets[s.Name] = s
 		},
 		named: func(err error) error {
 			return secretstore.ForSecret(fmt.Errorf("%s%s: %w", config.SecretPrefix, s.Name, err), s.Name)
@@ -92,6 +93,34 @@ func newSecret(a *app.App, cfg *config.Config, s config.Secret) Record {
 			return !there.equals(here) && secretstore.IsLater(there.record, here.record)
 		},
 	}
+}
+
+// pin writes the storage and the settings of a record to config.toml.
+func (r Record) pin(storage string) error {
+	return config.Edit(r.config, func(c *config.Config) { r.set(c, storage) })
+}
+
+// Save writes the storages and settings of records to config.toml, all in one change. Only
+// if that is impossible, they are written one by one. The errors are by label.
+func Save(all []Record) (failed map[string]error) {
+	if len(all) == 0 {
+		return nil
+	}
+	err := config.Edit(all[0].config, func(c *config.Config) {
+		for _, r := range all {
+			r.set(c, r.Storage)
+		}
+	})
+	if err == nil {
+		return nil
+	}
+	failed = map[string]error{}
+	for _, r := range all {
+		if failed[r.Label] = err; errors.Is(err, config.ErrEditByHand) {
+			failed[r.Label] = r.pin(r.Storage)
+		}
+	}
+	return failed
 }
 
 // storageOf returns the storage of a record with these settings. An invalid one is reported
