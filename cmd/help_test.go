@@ -104,6 +104,26 @@ func TestSettingsAreFlags(t *testing.T) {
 	}
 }
 
+// A call of a subcommand, such as 'fob key verify', finds it, and makes no other of 'fob key'.
+func TestEachSubcommandIsMadeByItsName(t *testing.T) {
+	names := 0
+	for _, parent := range Root().Commands() {
+		for _, c := range parent.Commands() {
+			a := app.New(strings.NewReader(""), &strings.Builder{}, &strings.Builder{}, nil)
+			made, _, err := newRootCmd(a, []string{parent.Name(), c.Name()}).Find([]string{parent.Name(), c.Name()})
+			if err != nil || made.CommandPath() != c.CommandPath() {
+				t.Errorf("%q makes %q, %v", c.CommandPath(), made.CommandPath(), err)
+			}
+			if names++; parent.Name() == "key" && len(made.Parent().Commands()) != 1 {
+				t.Errorf("a call of %q makes %d commands", c.CommandPath(), len(made.Parent().Commands()))
+			}
+		}
+	}
+	if names < 30 {
+		t.Errorf("%d subcommands", names)
+	}
+}
+
 // A call makes the command that it names, and no other.
 func TestEachCommandIsMadeByItsName(t *testing.T) {
 	a := app.New(strings.NewReader(""), &strings.Builder{}, &strings.Builder{}, nil)

@@ -204,6 +204,9 @@ func addCalled(root *cobra.Command, a *app.App, args []string) bool {
 	called := func(c command) bool {
 		return len(args) > 0 && (c.name == args[0] || c.alias != "" && c.alias == args[0])
 	}
+	if len(args) > 1 {
+		a.Called = args[1]
+	}
 	for _, g := range groups() {
 		if at := slices.IndexFunc(g.commands, called); at >= 0 {
 			root.CompletionOptions.DisableDefaultCmd = true

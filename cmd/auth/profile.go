@@ -18,14 +18,14 @@ import (
 )
 
 func NewProfile(a *app.App) *cobra.Command {
-	return usage.Group(&cobra.Command{
+	return usage.Group(a, a.Called, &cobra.Command{
 		Use:   "profile",
 		Short: "List, show and change profiles",
 		Long: `A profile is one login: its server, its client, its scopes and its storage. 'fob
 login NAME' creates one; these commands show and change it.`,
 		Example: `  fob profile list
   fob profile set work --scope "openid offline_access" --default`,
-	}, newProfileListCmd(a), newProfileShowCmd(a), newProfileSetCmd(a), newProfileRemoveCmd(a), newProfileProvidersCmd(a))
+	}, "list show set remove providers", newProfileListCmd, newProfileShowCmd, newProfileSetCmd, newProfileRemoveCmd, newProfileProvidersCmd)
 }
 
 func newProfileListCmd(a *app.App) *cobra.Command {

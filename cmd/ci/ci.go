@@ -25,7 +25,7 @@ import (
 )
 
 func New(a *app.App) *cobra.Command {
-	return usage.Group(&cobra.Command{
+	return usage.Group(a, a.Called, &cobra.Command{
 		Use:   "ci",
 		Short: "Show a CI job's identity, export tokens",
 		Long: `Show a CI job's identity, and export tokens to its later steps.
@@ -36,7 +36,7 @@ profile with the grant token-exchange or jwt-bearer, in the file that FOB_CONFIG
 With FOB_STORAGE=none the job stores nothing.`,
 		Example: `  fob ci status
   fob ci export --env API_TOKEN=token/ci`,
-	}, newCIExportCmd(a), newCIStatusCmd(a))
+	}, "export status", newCIExportCmd, newCIStatusCmd)
 }
 
 type ciExportOptions struct {

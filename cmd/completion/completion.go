@@ -19,7 +19,7 @@ func Adjust(root *cobra.Command) {
 		return
 	}
 	c.RunE = func(cmd *cobra.Command, _ []string) error { return Bash(root, cmd.OutOrStdout()) }
-	all := usage.Group(c.Parent())
+	all := usage.Group(root, "", c.Parent(), "")
 	all.Short = "Complete fob's commands in your shell"
 	all.Long = "Print the script that completes fob's commands, flags and names in a shell."
 	all.Example = "  source <(fob completion bash)\n  fob completion zsh >\"${fpath[1]}/_fob\"\n  fob completion fish >~/.config/fish/completions/fob.fish"

@@ -22,7 +22,7 @@ import (
 )
 
 func New(a *app.App) *cobra.Command {
-	return usage.Group(&cobra.Command{
+	return usage.Group(a, a.Called, &cobra.Command{
 		Use:   "helper",
 		Short: "Provide tokens to git, docker, AWS, MCP clients",
 		Long: `Provide fresh tokens to other programs when they need one, so that they store none
@@ -30,7 +30,7 @@ themselves. git and docker get tokens for a profile's hosts; the others for the
 profile they name.`,
 		Example: `  fob helper install git
   git clone https://github.com/acme/private.git`,
-	}, newHelperGitCmd(a), newHelperDockerCmd(a), newHelperKubectlCmd(a), newHelperAWSCmd(a), newHelperMCPCmd(a), newHelperInstallCmd(a), newHelperUninstallCmd(a))
+	}, "git docker kubectl aws mcp install uninstall", newHelperGitCmd, newHelperDockerCmd, newHelperKubectlCmd, newHelperAWSCmd, newHelperMCPCmd, newHelperInstallCmd, newHelperUninstallCmd)
 }
 
 // hosts returns where a profile's tokens may be sent, for one protocol.

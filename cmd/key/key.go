@@ -9,7 +9,7 @@ import (
 )
 
 func New(a *app.App) *cobra.Command {
-	return usage.Group(&cobra.Command{
+	return usage.Group(a, a.Called, &cobra.Command{
 		Use:   "key",
 		Short: "Issue, verify, rotate and revoke API keys",
 		Long: `Issue API keys for the services that you run. The registry stores what each key may
@@ -21,18 +21,7 @@ share it. 'brand' and 'environments' under [keys] define what keys look like.`,
 		Example: `  fob key create --owner billing --env test --scope orders:read
   fob key verify --scope orders:read <key.txt
   fob key list --expiring 14d`,
-	},
-		newCreateCmd(a),
-		newListCmd(a),
-		newShowCmd(a),
-		newUpdateCmd(a),
-		newVerifyCmd(a),
-		newRotateCmd(a),
-		newPushCmd(a),
-		newRevokeCmd(a),
-		newImportCmd(a),
-		newExportCmd(a),
-		newAuditCmd(a),
-		newPepperCmd(a),
-	)
+	}, "create list show update verify rotate push revoke import export audit pepper",
+		newCreateCmd, newListCmd, newShowCmd, newUpdateCmd, newVerifyCmd, newRotateCmd,
+		newPushCmd, newRevokeCmd, newImportCmd, newExportCmd, newAuditCmd, newPepperCmd)
 }

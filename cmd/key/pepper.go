@@ -21,7 +21,7 @@ import (
 )
 
 func newPepperCmd(a *app.App) *cobra.Command {
-	return usage.Group(&cobra.Command{
+	return usage.Group(a, "", &cobra.Command{
 		Use:   "pepper",
 		Short: "Manage secrets that are mixed into the hashes",
 		Long: `A pepper is a secret that is mixed into the hashes of keys: a copy of the registry
@@ -30,7 +30,7 @@ keys, and never in the registry.`,
 		Example: `  fob key pepper add p1
   fob key pepper use p1
   fob key pepper export p1 | ssh HOST fob key pepper add p1 --stdin`,
-	}, newPepperAddCmd(a), newPepperUseCmd(a), newPepperExportCmd(a), newPepperListCmd(a), newPepperRequireCmd(a), newPepperRemoveCmd(a))
+	}, "", newPepperAddCmd, newPepperUseCmd, newPepperExportCmd, newPepperListCmd, newPepperRequireCmd, newPepperRemoveCmd)
 }
 
 type pepperAddOptions struct {

@@ -15,7 +15,7 @@ import (
 )
 
 func New(a *app.App) *cobra.Command {
-	return usage.Group(&cobra.Command{
+	return usage.Group(a, a.Called, &cobra.Command{
 		Use:   "secret",
 		Short: "Store, deliver and rotate secrets issued to you",
 		Long: `Store secrets that others issued to you (an API key of Stripe's, a password, a
@@ -26,7 +26,7 @@ A name may have several parts, as in stripe/test and stripe/prod.`,
 		Example: `  fob secret set stripe/prod --expires 90d
   fob exec --env STRIPE_KEY=secret/stripe/prod -- ./shop
   fob secret list`,
-	}, newSetCmd(a), newGetCmd(a), newListCmd(a), newPushCmd(a), newRotateCmd(a), newRemoveCmd(a))
+	}, "set get list push rotate remove", newSetCmd, newGetCmd, newListCmd, newPushCmd, newRotateCmd, newRemoveCmd)
 }
 
 // oneSecretArg accepts the name of one secret. An invalid name may be the secret itself, so

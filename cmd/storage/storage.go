@@ -16,7 +16,7 @@ import (
 )
 
 func New(a *app.App) *cobra.Command {
-	return usage.Group(&cobra.Command{
+	return usage.Group(a, a.Called, &cobra.Command{
 		Use:   "storage",
 		Short: "Show, move and back up stored logins and secrets",
 		Long: `Show, move and back up stored logins and secrets. They are sealed in the OS keyring,
@@ -29,7 +29,7 @@ command takes its credential from the environment.`,
 		Example: `  fob storage status
   fob storage migrate --to file
   fob storage backup --output fob-backup.age`,
-	}, newStatus(a), newMigrate(a), newCheck(a), newRekey(a), newBackup(a), newRestore(a))
+	}, "status migrate check rekey backup restore", newStatus, newMigrate, newCheck, newRekey, newBackup, newRestore)
 }
 
 func newStatus(a *app.App) *cobra.Command {

@@ -32,6 +32,7 @@ type App struct {
 	Environ map[string]string
 	Clock   session.Clock
 
+	Called      string // the subcommand that is called, if any: no other is needed
 	MakesConfig bool   // this command may create the file in FOB_CONFIG
 	OnlyProfile string // the only profile that this command needs; "": all
 

@@ -2,6 +2,7 @@ package usage
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -13,10 +14,16 @@ import (
 // MaxWidth is the width of help, unless the terminal is narrower.
 const MaxWidth = 80
 
-// Group makes c a command that only has subcommands: by itself, it shows its help.
-func Group(c *cobra.Command, subcommands ...*cobra.Command) *cobra.Command {
+// Group makes c a command that only has subcommands: by itself, it shows its help. names are
+// those of the subcommands: if called is one of them, no other is constructed.
+func Group[A any](a A, called string, c *cobra.Command, names string, subcommands ...func(A) *cobra.Command) *cobra.Command {
 	c.Args, c.RunE = NoSuchCommand, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	c.AddCommand(subcommands...)
+	if at := slices.Index(strings.Fields(names), called); at >= 0 {
+		subcommands = subcommands[at : at+1]
+	}
+	for _, construct := range subcommands {
+		c.AddCommand(construct(a))
+	}
 	return c
 }
 
