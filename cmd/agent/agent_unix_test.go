@@ -224,6 +224,7 @@ func TestTokens_Requests(t *testing.T) {
 	}
 	defer func() { _ = memory.Close() }()
 	logins := tokens{a.App, memory}
+	folder := agent.FolderID(filepath.Join(a.Home, "config.toml"))
 	negative := -time.Second
 	for name, test := range map[string]struct {
 		r     agent.Request
@@ -234,7 +235,9 @@ func TestTokens_Requests(t *testing.T) {
 		"an unknown profile":   {agent.Request{Profile: "none"}, nil, true},
 		"a negative lifetime":  {agent.Request{Profile: "work", MinTTL: &negative}, nil, true},
 		"another issuer":       {agent.Request{Profile: "work", Issuer: "https://other.example.com", ClientID: "fob"}, agent.ErrOtherProfile, false},
-		"the client's machine": {agent.Request{Do: agent.DoNamed, Profile: "ci"}, agent.ErrOtherProfile, false},
+		"the client's machine": {agent.Request{Do: agent.DoNamed, Profile: "ci", Folder: folder}, agent.ErrOtherProfile, false},
+		"a container's folder": {agent.Request{Do: agent.DoNamed, Profile: "work", Folder: agent.FolderID(filepath.Join(t.TempDir(), "config.toml"))}, agent.ErrOtherProfile, false},
+		"no folder":            {agent.Request{Do: agent.DoNamed, Profile: "work"}, agent.ErrOtherProfile, false},
 		"another client":       {agent.Request{Profile: "work", Issuer: "https://sso.example.com", ClientID: "x"}, agent.ErrOtherProfile, false},
 	} {
 		_, err := logins.Token(t.Context(), test.r, func(string) {})
@@ -242,7 +245,7 @@ func TestTokens_Requests(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, r := range []agent.Request{{Profile: "work", Issuer: "https://sso.example.com", ClientID: "fob"}, {Profile: "work"}, {Do: agent.DoNamed, Profile: "work"}} {
+	for _, r := range []agent.Request{{Profile: "work", Issuer: "https://sso.example.com", ClientID: "fob"}, {Profile: "work"}, {Do: agent.DoNamed, Profile: "work", Folder: folder}} {
 		if token, err := logins.Token(t.Context(), r, func(string) {}); err != nil || token.AccessToken != "from-the-agents-environment" {
 			t.Errorf("%v: %v", r, err)
 		}

@@ -33,7 +33,7 @@ func (t tokens) Token(ctx context.Context, r agent.Request, note func(string)) (
 	if err != nil {
 		return nil, err
 	}
-	if r.Do == agent.DoNamed && app.ShowsIdentity(p) { // which may be in the client's environment
+	if paths, _ := a.Paths(); r.Do == agent.DoNamed && (r.Folder != agent.FolderID(paths.Config) || app.ShowsIdentity(p)) { // an identity may be in the client's environment
 		return nil, agent.ErrOtherProfile
 	}
 	if profile := p.WithProvider(); r.Issuer != "" && (profile.Authority() != r.Issuer || profile.ClientID != r.ClientID) {

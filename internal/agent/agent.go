@@ -45,6 +45,7 @@ type Request struct {
 	Profile  string `json:"profile,omitempty"`
 	Issuer   string `json:"issuer,omitempty"` // as configured at the client, if it is
 	ClientID string `json:"client_id,omitempty"`
+	Folder   string `json:"folder,omitempty"` // of DoNamed: the FolderID of the client's config.toml
 
 	Scope        string         `json:"scope,omitempty"` // space-separated
 	Resource     string         `json:"resource,omitempty"`

@@ -89,6 +89,16 @@ func dial(path string) (*os.File, error) {
 	return conn, nil
 }
 
+// FolderID identifies a file's folder among those of this machine, also if another container
+// has one with the same path; "" is a missing folder.
+func FolderID(file string) string {
+	var stat unix.Stat_t
+	if unix.Stat(filepath.Dir(file), &stat) != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d:%d", stat.Dev, stat.Ino)
+}
+
 // hangUp ends a read of another goroutine, too. It may be called after Close, when another
 // file can have the descriptor's number.
 func hangUp(conn *os.File) {

@@ -19,6 +19,8 @@ func CheckPath(string) error  { return errUnsupported }
 
 func RemoveLock(string) {}
 
+func FolderID(string) string { return "" }
+
 func Listen(context.Context, string) (net.Listener, error) { return nil, errUnsupported }
 
 func dial(string) (*os.File, error) { return nil, fs.ErrNotExist }

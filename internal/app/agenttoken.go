@@ -31,7 +31,7 @@ func (a *App) NamedAgentToken(ctx context.Context, name string, want session.Tok
 	if err != nil || variable != "" || a.Getenv("FOB_CONFIG") != "" || config.InWorkspace(home.Config, a.Getenv) {
 		return nil, nil //nolint:nilerr // as above
 	}
-	answer, err := a.askAgent(ctx, path, agent.Request{Do: agent.DoNamed, Home: home, Profile: name}, want)
+	answer, err := a.askAgent(ctx, path, agent.Request{Do: agent.DoNamed, Home: home, Profile: name, Folder: agent.FolderID(home.Config)}, want)
 	a.opened.agentSilent.Store(errors.Is(err, agent.ErrNoAnswer))
 	switch {
 	case err != nil, answer.Failure != nil && answer.Failure.Fallback:

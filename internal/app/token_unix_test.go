@@ -173,7 +173,7 @@ func TestNamedAgentToken(t *testing.T) {
 			t.Errorf("%s: %v, %v; asked %d times", name, token, err, len(requests))
 		}
 		if test.asked == 1 {
-			if r := <-requests; r.Do != agent.DoNamed || r.Profile != "work" || r.Home.Config != f.path("config.toml") || !r.ForceRefresh {
+			if r := <-requests; r.Do != agent.DoNamed || r.Profile != "work" || r.Home.Config != f.path("config.toml") || r.Folder == "" || r.Folder != agent.FolderID(r.Home.Config) || !r.ForceRefresh {
 				t.Errorf("%s: %+v", name, r)
 			}
 		}
