@@ -65,7 +65,8 @@ type entry struct {
 	count atomic.Int64 // uses not yet reported to the registry
 	last  atomic.Int64 // last use, milliseconds since 1970
 
-	record apikey.Record
+	record   apikey.Record // without what checks do not need
+	metadata string        // JSON, which meta shares if it is ASCII; "" is none
 }
 
 // use counts a use, to be reported later or when the entry is dropped.
@@ -172,7 +173,7 @@ func (c *cache) load(ctx context.Context, id string) (*entry, error) {
 func (c *cache) newEntry(ctx context.Context, r apikey.Record) (*entry, error) {
 	e := &entry{record: r, id: [1]string{r.ID}, owner: c.sharedText(headerText(r.Owner)), env: c.sharedText(r.Environment), scopes: c.sharedText(strings.Join(r.Scopes, " "))}
 	// Drop what checks do not need, and share equal strings between keys.
-	e.record.Note, e.record.Predecessor, e.record.Destinations = "", "", nil
+	e.record.Note, e.record.Predecessor, e.record.Destinations, e.record.Metadata = "", "", nil, nil
 	e.record.Owner, e.record.Environment = c.sharedText(r.Owner)[0], e.env[0]
 	e.record.Scopes = c.sharedFields(e.scopes[0])
 	e.meta = noMetadata
@@ -181,7 +182,8 @@ func (c *cache) newEntry(ctx context.Context, r apikey.Record) (*entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		if e.meta = []string{headerText(string(meta))}; len(e.meta[0]) > maxMetadataHeader {
+		e.metadata = string(meta)
+		if e.meta = []string{headerText(e.metadata)}; len(e.meta[0]) > maxMetadataHeader {
 			c.Log.Warn("a key's metadata is too long for X-Fob-Metadata: use /introspect", "key_id", r.ID)
 			e.meta = []string{""}
 		}

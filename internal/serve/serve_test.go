@@ -20,6 +20,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/fobcli/fob/internal/apikey"
 	"github.com/fobcli/fob/internal/apikey/keys"
@@ -506,6 +507,10 @@ func TestVerify_Metadata(t *testing.T) {
 		}
 		if want == "" && !strings.Contains(f.log.String(), "too long for X-Fob-Metadata: use /introspect\" key_id="+id) {
 			t.Error("what is missing is not logged")
+		}
+		e := f.server.cache.cached(id) // metadata is in memory once, if the header has the same text
+		if e.record.Metadata != nil || e.metadata == want && unsafe.StringData(e.metadata) != unsafe.StringData(e.meta[0]) {
+			t.Errorf("%v is cached twice", metadata)
 		}
 	}
 }

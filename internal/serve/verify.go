@@ -279,7 +279,7 @@ type introspection struct {
 	IssuedAt    int64  `json:"iat,omitempty"`
 	ExpiresAt   int64  `json:"exp,omitempty"`
 
-	Metadata map[string]string `json:"metadata,omitempty"`
+	Metadata json.RawMessage `json:"metadata,omitempty"`
 }
 
 // introspect describes a key to a service with IntrospectScope.
@@ -320,7 +320,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 func newIntrospection(e *entry) introspection {
 	i := introspection{
 		Active: true, Scope: e.scopes[0], ClientID: e.record.Owner, Subject: e.record.Owner, TokenType: "api_key", ID: e.record.ID,
-		Environment: e.record.Environment, IssuedAt: e.record.CreatedAt.Unix(), Metadata: e.record.Metadata,
+		Environment: e.record.Environment, IssuedAt: e.record.CreatedAt.Unix(), Metadata: json.RawMessage(e.metadata),
 	}
 	if ends := e.record.Ends(); !ends.IsZero() {
 		i.ExpiresAt = ends.Unix()
