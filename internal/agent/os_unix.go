@@ -79,7 +79,7 @@ func dial(path string) (*os.File, error) {
 	unix.CloseOnExec(fd)
 	conn, timeout := os.NewFile(uintptr(fd), path), unix.NsecToTimeval(aliveTimeout.Nanoseconds())
 	err = errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout),
-		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout), unix.Connect(fd, &unix.SockaddrUnix{Name: path}))
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout), connect(fd, path))
 	if err == nil {
 		err = checkUser(fd, os.Geteuid(), 0) // behind a forwarded socket, sshd may run as root
 	}
@@ -87,6 +87,15 @@ func dial(path string) (*os.File, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
+}
+
+// connect restarts after a signal, which the system does not do for sockets with a timeout.
+func connect(fd int, path string) error {
+	for {
+		if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }
 
 // FolderID identifies a file's folder among those of this machine, also if another container
