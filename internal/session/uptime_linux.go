@@ -10,20 +10,27 @@ import (
 	"github.com/fobcli/fob/internal/atomicfile"
 )
 
-// boot is read once per process.
+// boot is read once per process, unless that fails.
 var boot struct {
-	sync.Once
+	sync.Mutex
 	id string
 }
 
-func systemUptime() Uptime {
-	boot.Do(func() {
-		text, _ := atomicfile.ReadRegular("/proc/sys/kernel/random/boot_id", 64)
+func bootID(path string) string {
+	boot.Lock()
+	defer boot.Unlock()
+	if boot.id == "" {
+		text, _ := atomicfile.ReadRegular(path, 64)
 		boot.id = strings.TrimSpace(string(text))
-	})
+	}
+	return boot.id
+}
+
+func systemUptime() Uptime {
+	id := bootID("/proc/sys/kernel/random/boot_id")
 	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil || boot.id == "" {
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil || id == "" {
 		return Uptime{}
 	}
-	return Uptime{Boot: boot.id, Time: time.Duration(now.Nano())}
+	return Uptime{Boot: id, Time: time.Duration(now.Nano())}
 }
