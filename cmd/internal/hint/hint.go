@@ -122,7 +122,7 @@ func loginHint(err error, s subject) string {
 		cli.HintOn(credstore.ErrNotWritten, "allow the write if the keyring asks, or check free space and permissions, then try again; the previous login is unchanged"),
 		cli.HintOn(credstore.ErrRefused, "fix what the keyring reports, then try again; or run "+s.login("--storage file")),
 		cli.HintOn(credstore.ErrTooLarge, "ask the server for smaller tokens: no storage accepts a login of more than 132 KiB"),
-		cli.HintOn(credstore.ErrNoKey, "set FOB_SEAL_KEY, or key_file in config.toml, to the key that the login was saved with; the login is unchanged"),
+		cli.HintOn(credstore.ErrNoKey, "set FOB_SEAL_KEY, or key_file in config.toml, to the key that the records were saved with; they are unchanged"),
 		cli.HintOn(seal.ErrWrongKey, "try again with the key or passphrase that the login was saved with; if it is lost, "+s.restore()),
 		cli.HintOn(seal.ErrWrongContext, "change the issuer and the client of the profile back, or run "+s.login("")+" to log in with the new ones"),
 		cli.HintOn(seal.ErrTampered, "find out what changed the stored login, then "+s.restore()),

@@ -278,7 +278,7 @@ func (o *Options) readers(head []string) (readers []func(*Line, string) error, e
 		switch {
 		case read == nil, field == "" && !mapped:
 			known := strings.Join(slices.Sorted(maps.Keys(readColumns())), ", ")
-			return nil, fmt.Errorf("column %d has an unknown name; the first line must name the columns, separated by commas, semicolons or tabs: %s, metadata.NAME", i+1, known)
+			return nil, fmt.Errorf("column %d has an unknown name; the first line must name the columns, separated by commas, semicolons or tabs: %s, metadata.NAME; --map renames or skips a column", i+1, known)
 		case fields[field] && field != "":
 			return nil, fmt.Errorf("column %d is the second one for its field", i+1)
 		}
