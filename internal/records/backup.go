@@ -189,8 +189,8 @@ type Restored struct {
 	Left        error    // why the previous record could not be deleted from another storage
 	SharedWith  string   // another secret with the same variable
 
-	hasSettings bool   // that are to be written to config.toml
-	previous    Record // to be deleted from another storage; its label may be ""
+	hasSettings bool    // that are to be written to config.toml
+	previous    *Record // to be deleted from another storage
 }
 
 // Restore stores the records of a backup until ctx is done, and then the settings of those
@@ -201,13 +201,11 @@ func Restore(ctx context.Context, a *app.App, backed []Backed, opts RestoreOptio
 		if ctx.Err() != nil {
 			break
 		}
-		restore := b.restore
+		out := Restored{Record: b.Record}
 		if b.Kind == Peppers {
-			restore = b.restorePeppers
-		}
-		out, err := restore(ctx, a, opts)
-		if out.Err = err; b.Kind != Peppers {
-			out.Err = b.wrap(err)
+			out.Err = b.restorePeppers(ctx, a, opts, &out)
+		} else {
+			out.Err = b.wrap(b.restore(ctx, a, opts, &out))
 		}
 		if all = append(all, out); out.hasSettings {
 			changed = append(changed, out.Record)
@@ -219,14 +217,10 @@ func Restore(ctx context.Context, a *app.App, backed []Backed, opts RestoreOptio
 		out := &all[i]
 		if unsaved := failed[out.Label]; out.hasSettings && unsaved != nil {
 			out.Err = out.wrap(unsaved)
-		}
-		if out.Err != nil || out.Kept || !out.hasSettings {
-			continue
-		}
-		if out.previous.Label != "" {
+		} else if out.previous != nil {
 			out.Left = out.previous.Remove(ctx, out.previous.Storage)
 		}
-		if err == nil && out.Kind == Secret {
+		if err == nil && out.hasSettings && out.Kind == Secret {
 			out.SharedWith = now.SharingVariable(out.Name)
 		}
 	}
@@ -234,20 +228,19 @@ func Restore(ctx context.Context, a *app.App, backed []Backed, opts RestoreOptio
 }
 
 // restore stores the record, but not its settings.
-func (b Backed) restore(ctx context.Context, a *app.App, opts RestoreOptions) (out Restored, err error) {
-	out.Record = b.Record
+func (b Backed) restore(ctx context.Context, a *app.App, opts RestoreOptions, out *Restored) error {
 	cfg, err := a.Config()
 	if err != nil {
-		return out, err
+		return err
 	}
 	before, known := find(a, cfg, b.Kind, b.Name)
 	out.Storage, err = b.target(a, opts)
 	if err != nil {
-		return out, err
+		return err
 	}
 	c, err := b.open(out.Storage, false)
 	if err != nil {
-		return out, err
+		return err
 	}
 	if !opts.Force {
 		_, stored := c.Read(ctx)
@@ -259,16 +252,16 @@ func (b Backed) restore(ctx context.Context, a *app.App, opts RestoreOptions) (o
 		out.hasSettings = stored == nil && !known && !opts.DryRun // they were lost
 	}
 	if out.Kept || opts.DryRun {
-		return out, nil
+		return nil
 	}
 	if err := c.Import(ctx, b.stored); err != nil {
-		return out, err
+		return err
 	}
 	out.hasSettings = true
 	if known && before.Storage != out.Storage {
-		out.previous = before
+		out.previous = &before
 	}
-	return out, nil
+	return nil
 }
 
 // target returns the storage that the record is restored to.
@@ -302,30 +295,29 @@ func find(a *app.App, cfg *config.Config, kind Kind, name string) (Record, bool)
 
 // restorePeppers adds the peppers of a backup to those of this machine, which all stay in
 // one storage.
-func (b Backed) restorePeppers(ctx context.Context, a *app.App, opts RestoreOptions) (out Restored, err error) {
+func (b Backed) restorePeppers(ctx context.Context, a *app.App, opts RestoreOptions, out *Restored) error {
 	peppers, err := parsePeppers(b.stored)
 	if err != nil {
-		return out, errors.Join(ErrNotBackup, err)
+		return errors.Join(ErrNotBackup, err)
 	}
-	out.Record = b.Record
 	here, err := ReadPeppers(ctx, a)
 	switch {
 	case opts.Force && isUnreadable(err):
-		return b.restore(ctx, a, opts)
+		return b.restore(ctx, a, opts, out)
 	case err != nil:
-		return out, err
+		return err
 	case opts.Storage != "" && len(here) == 0:
 		out.Storage = opts.Storage
 	}
 	if opts.DryRun {
-		return out, nil
+		return nil
 	}
 	if out.Storage != b.Storage {
 		if err := b.pin(out.Storage); err != nil {
-			return out, err
+			return err
 		}
 	}
-	err = ChangePeppers(ctx, a, func(here map[string][]byte) error {
+	return ChangePeppers(ctx, a, func(here map[string][]byte) error {
 		for name, value := range peppers {
 			if before, exists := here[name]; exists && !opts.Force && !bytes.Equal(before, value) {
 				out.KeptPeppers = append(out.KeptPeppers, name)
@@ -335,5 +327,4 @@ func (b Backed) restorePeppers(ctx context.Context, a *app.App, opts RestoreOpti
 		}
 		return nil
 	})
-	return out, err
 }

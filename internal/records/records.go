@@ -111,9 +111,6 @@ func Save(all []Record) (failed map[string]error) {
 			r.set(c, r.Storage)
 		}
 	})
-	if err == nil {
-		return nil
-	}
 	failed = map[string]error{}
 	for _, r := range all {
 		if failed[r.Label] = err; errors.Is(err, config.ErrEditByHand) {
