@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -8,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -34,9 +34,10 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 
 // conn is a connection, and its transaction.
 type conn struct {
-	pg   *pgconn.PgConn
-	used time.Time
-	ctx  context.Context // of the transaction
+	driver.Conn // Begin without a context is not called
+	pg          *pgconn.PgConn
+	used        time.Time
+	ctx         context.Context // of the transaction
 }
 
 // closeTimeout is the timeout for ending a session.
@@ -64,8 +65,6 @@ func (c *conn) ResetSession(ctx context.Context) error {
 // transaction would keep its locks.
 func (c *conn) IsValid() bool { return !c.pg.IsClosed() && c.pg.TxStatus() == 'I' }
 
-func (c *conn) Begin() (driver.Tx, error) { return c.BeginTx(context.Background(), driver.TxOptions{}) }
-
 func (c *conn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
 	begin := "BEGIN"
 	if sql.IsolationLevel(options.Isolation) == sql.LevelRepeatableRead {
@@ -75,10 +74,8 @@ func (c *conn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx
 		begin += " READ ONLY"
 	}
 	c.ctx = ctx
-	if _, err := c.ExecContext(ctx, begin, nil); err != nil {
-		return nil, err
-	}
-	return c, nil
+	_, err := c.send(ctx, begin, nil).Close()
+	return c, retryable(err)
 }
 
 func (c *conn) Commit() error {
@@ -94,18 +91,26 @@ func (c *conn) Rollback() error {
 	return err
 }
 
-// Prepare sends nothing.
+// Prepare sends nothing. database/sql calls it for each statement.
 func (c *conn) Prepare(query string) (driver.Stmt, error) { return stmt{conn: c, query: query}, nil }
 
-func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	tag, err := c.send(ctx, query, args).Close()
+type stmt struct {
+	driver.Stmt // the methods without a context are not called
+	conn        *conn
+	query       string
+}
+
+func (s stmt) Close() error  { return nil }
+func (s stmt) NumInput() int { return -1 }
+
+func (s stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	tag, err := s.conn.send(ctx, s.query, args).Close()
 	return driver.RowsAffected(tag.RowsAffected()), retryable(err)
 }
 
-func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	result := c.send(ctx, query, args)
-	r := &rows{result: result, fields: result.FieldDescriptions()}
-	if r.fields == nil {
+func (s stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	r := rows{s.conn.send(ctx, s.query, args)}
+	if r.FieldDescriptions() == nil {
 		return r, retryable(r.Close())
 	}
 	return r, nil
@@ -130,8 +135,6 @@ func (c *conn) send(ctx context.Context, query string, args []driver.NamedValue)
 		case nil:
 		case []byte:
 			values[i], formats[i] = value, binaryFormat
-		case int64:
-			values[i] = strconv.AppendInt(nil, value, 10)
 		default:
 			values[i] = fmt.Append([]byte{}, value) // nil would be NULL
 		}
@@ -139,50 +142,26 @@ func (c *conn) send(ctx context.Context, query string, args []driver.NamedValue)
 	return c.pg.ExecParams(ctx, query, values, nil, formats, []int16{binaryFormat})
 }
 
-type stmt struct {
-	driver.Stmt // the methods without a context are not called
-	conn        *conn
-	query       string
-}
+type rows struct{ *pgconn.ResultReader }
 
-func (s stmt) Close() error  { return nil }
-func (s stmt) NumInput() int { return -1 }
-
-func (s stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	return s.conn.ExecContext(ctx, s.query, args)
-}
-
-func (s stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	return s.conn.QueryContext(ctx, s.query, args)
-}
-
-type rows struct {
-	result *pgconn.ResultReader
-	fields []pgconn.FieldDescription
-}
-
-func (r *rows) Columns() []string {
-	names := make([]string, len(r.fields))
-	for i, field := range r.fields {
-		names[i] = field.Name
+func (r rows) Columns() (names []string) {
+	for _, field := range r.FieldDescriptions() {
+		names = append(names, field.Name)
 	}
 	return names
 }
 
-func (r *rows) Close() error {
-	_, err := r.result.Close()
+func (r rows) Close() error {
+	_, err := r.ResultReader.Close()
 	return err
 }
 
-func (r *rows) Next(values []driver.Value) error {
-	if !r.result.NextRow() {
-		if err := r.Close(); err != nil {
-			return err
-		}
-		return io.EOF
+func (r rows) Next(values []driver.Value) error {
+	if !r.NextRow() {
+		return cmp.Or(r.Close(), io.EOF)
 	}
-	for i, value := range r.result.Values() {
-		values[i] = decode(r.fields[i].DataTypeOID, value)
+	for i, value := range r.Values() {
+		values[i] = decode(r.FieldDescriptions()[i].DataTypeOID, value)
 	}
 	return nil
 }
