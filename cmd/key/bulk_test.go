@@ -159,6 +159,20 @@ func TestRevoke_LaterPagesExcludeNewerKeys(t *testing.T) {
 	}
 }
 
+// --resume finishes every interrupted revocation, so it cannot be limited to some keys.
+func TestRevoke_ResumeSelectsNoKeys(t *testing.T) {
+	m := apptest.New(t, "")
+	_, id := create(t, m)
+	for args, text := range map[string]string{
+		"--owner shop": "--owner and --resume cannot be combined", "--env test": "--env and --resume", "--scope a": "--scope and --resume",
+		"--state active": "--state and --resume", "--expiring 1d": "--expiring and --resume", "--unused 1d": "--unused and --resume",
+		"--reason lost": "--reason and --resume", "--key-stdin": "--key-stdin and --resume", id: "--resume takes no id", id + " --env test": "--env and --resume",
+	} {
+		_, _, err := run(m, "", append([]string{"revoke", "--resume"}, strings.Fields(args)...)...)
+		wantError(t, args, err, true, text)
+	}
+}
+
 func TestRotate(t *testing.T) {
 	m := apptest.New(t, "")
 	text, id := create(t, m, "--to", m.Dotenv("KEY"), "--scope", "a:read")
@@ -170,6 +184,7 @@ func TestRotate(t *testing.T) {
 		{[]string{id, "--overlap", "1h", "--compromised"}, "--overlap"},
 		{[]string{id, "--keep-until-delivered"}, "--compromised"},
 		{[]string{id, "--to", m.Dotenv("KEY"), "--resume"}, "--resume"},
+		{[]string{"--resume", "--owner", "shop"}, "--owner and --resume cannot be combined"},
 		{nil, "--owner"},
 		{[]string{"--owner", "shop"}, "--yes"},
 	} {

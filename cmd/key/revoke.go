@@ -21,7 +21,7 @@ type revokeOptions struct {
 	bulkFlags
 	Reason   string `flag:"reason" help:"{REASON} for the audit log"`
 	KeyStdin bool   `flag:"key-stdin" help:"revoke the key on stdin"`
-	Resume   bool   `flag:"resume" help:"finish an interrupted revocation"`
+	Resume   bool   `flag:"resume" not:"owner env scope state expiring unused reason key-stdin" help:"finish an interrupted revocation"`
 
 	page   int       // number of keys that are revoked in one change, and held in memory
 	newest time.Time // when the last of the confirmed keys was created
@@ -43,6 +43,9 @@ counted and confirmed first.`,
 
 func runRevoke(ctx context.Context, a *app.App, args []string, opts revokeOptions) error {
 	opts.ids = args
+	if opts.Resume && len(args) > 0 {
+		return cli.WithHint(cli.Usagef("--resume takes no id"), "run 'fob key revoke --resume' to finish every interrupted revocation")
+	}
 	if err := apikey.CheckReason(opts.Reason); err != nil {
 		return cli.WithHint(cli.AsUsage(err), "use a short line of plain text")
 	}

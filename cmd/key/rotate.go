@@ -27,7 +27,7 @@ type rotateOptions struct {
 	Overlap     string   `flag:"overlap" help:"keep the old key valid for this {TIME}"`
 	Compromised bool     `flag:"compromised" not:"overlap" help:"treat the key as leaked: revoke it within 30 s"`
 	Keep        bool     `flag:"keep-until-delivered" help:"with --compromised: revoke after delivery"`
-	Resume      bool     `flag:"resume" not:"to" help:"continue unfinished rotations"`
+	Resume      bool     `flag:"resume" not:"to owner env scope state expiring unused" help:"continue unfinished rotations"`
 	Force       bool     `flag:"force" help:"take over, and revoke a key that is still used"`
 	Quiet       bool     `flag:"quiet,q" help:"do not print the new key"`
 	JSON        bool     `flag:"json" help:"print JSON, one object per line"`
