@@ -102,6 +102,9 @@ func importKeys(ctx context.Context, a *app.App, g *keys.Registrar, opts importO
 		if !found || column == "" {
 			return keys.Imported{}, cli.WithHint(cli.Usagef("invalid map %.80q", pair), "use --map COLUMN=FIELD, as in --map customer=owner")
 		}
+		if err := keylist.CheckField(field); err != nil {
+			return keys.Imported{}, cli.WithHint(cli.AsUsage(fmt.Errorf("--map %.80q: %w", pair, err)), "choose one of %s, or metadata.NAME", strings.Join(keylist.Fields(), ", "))
+		}
 		fields[strings.ToLower(column)] = field
 	}
 	list, err := keylist.NewReader(input, keylist.Options{Fields: fields, ExtraMetadata: opts.Extra})

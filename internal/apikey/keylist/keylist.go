@@ -188,6 +188,17 @@ func readerOf(field string) func(*Line, string) error {
 	}
 }
 
+// Fields returns the names of the fields, except those of metadata.
+func Fields() []string { return slices.Sorted(maps.Keys(readColumns())) }
+
+// CheckField checks the field of a column; "" skips it.
+func CheckField(field string) error {
+	if readerOf(field) == nil {
+		return fmt.Errorf("unknown field %.80q", field)
+	}
+	return nil
+}
+
 // readTime reads a date, or RFC 3339, or seconds or milliseconds since 1970.
 func readTime(to *time.Time, text string) (err error) {
 	if text == "" {
@@ -277,8 +288,7 @@ func (o *Options) readers(head []string) (readers []func(*Line, string) error, e
 		read := readerOf(field)
 		switch {
 		case read == nil, field == "" && !mapped:
-			known := strings.Join(slices.Sorted(maps.Keys(readColumns())), ", ")
-			return nil, fmt.Errorf("column %d has an unknown name; the first line must name the columns, separated by commas, semicolons or tabs: %s, metadata.NAME; --map renames or skips a column", i+1, known)
+			return nil, fmt.Errorf("column %d has an unknown name; the first line must name the columns, separated by commas, semicolons or tabs: %s, metadata.NAME; --map renames or skips a column", i+1, strings.Join(Fields(), ", "))
 		case fields[field] && field != "":
 			return nil, fmt.Errorf("column %d is the second one for its field", i+1)
 		}

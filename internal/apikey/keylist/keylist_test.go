@@ -251,6 +251,14 @@ func TestReadCSV_Columns(t *testing.T) {
 	}
 }
 
+func TestCheckField(t *testing.T) {
+	for field, known := range map[string]bool{"": true, "owner": true, "metadata.plan": true, "onwer": false, "metadata.": false, "Owner": false} {
+		if err := CheckField(field); (err == nil) != known || err != nil && !strings.Contains(err.Error(), `"`+field+`"`) {
+			t.Errorf("%q: %v", field, err)
+		}
+	}
+}
+
 func TestReadCSV_EpochTimes(t *testing.T) {
 	want := time.Date(2027, 1, 31, 12, 0, 0, 0, time.UTC)
 	for _, text := range []string{"1801396800", "1801396800000", "2027-01-31T12:00:00Z", " 1801396800 "} {
