@@ -27,16 +27,16 @@ import (
 type loginOptions struct {
 	Profile           ProfileFlags
 	ClientSecretStdin bool          `flag:"client-secret-stdin" help:"read the client secret from stdin"`
-	ClientSecretFile  string        `flag:"client-secret-file" not:"client-secret-stdin" help:"read the client secret from a {FILE}"`
+	ClientSecretFile  string        `flag:"client-secret-file" empty:"refused" not:"client-secret-stdin" help:"read the client secret from a {FILE}"`
 	PrivateKeyStdin   bool          `flag:"private-key-stdin" not:"client-secret-stdin private-key-file" help:"read the client's private key from stdin"`
 	Device            bool          `flag:"device" not:"no-browser with-token" help:"print a code for a browser on any device"`
 	NoBrowser         bool          `flag:"no-browser" help:"print the URL; paste the redirect URL back"`
 	WithToken         bool          `flag:"with-token" not:"client-secret-stdin private-key-stdin no-browser" help:"read a token, or a token response, from stdin"`
 	RevokeOld         bool          `flag:"revoke-old" help:"revoke the profile's current login first"`
 	SwitchAccount     bool          `flag:"switch-account" help:"replace another account's login without asking"`
-	LoginHint         string        `flag:"login-hint" help:"{ACCOUNT} to propose, such as an email address"`
-	Prompt            string        `flag:"prompt" help:"{PAGE} the server must show, such as select_account"`
-	Challenge         string        `flag:"challenge" help:"get what an API's refusal in {FILE} requires"`
+	LoginHint         string        `flag:"login-hint" empty:"refused" help:"{ACCOUNT} to propose, such as an email address"`
+	Prompt            string        `flag:"prompt" empty:"refused" help:"{PAGE} the server must show, such as select_account"`
+	Challenge         string        `flag:"challenge" empty:"refused" help:"get what an API's refusal in {FILE} requires"`
 	Timeout           time.Duration `flag:"timeout" help:"{DURATION} to wait for the browser"`
 
 	challenge *discovery.Challenge

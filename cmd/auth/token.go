@@ -19,7 +19,7 @@ type tokenOptions struct {
 	ForceRefresh bool          `flag:"force-refresh" help:"refresh even if the cached token is valid"`
 	Scopes       []string      `flag:"scope" empty:"refused" not:"challenge" help:"request only these {SCOPES}"`
 	Resource     string        `flag:"resource" empty:"refused" help:"request a token for the API at this {URL}"`
-	Challenge    string        `flag:"challenge" help:"print one that satisfies an API's refusal in {FILE}"`
+	Challenge    string        `flag:"challenge" empty:"refused" help:"print one that satisfies an API's refusal in {FILE}"`
 	IDToken      bool          `flag:"id-token" help:"print the OpenID Connect id_token instead"`
 	Inspect      bool          `flag:"inspect" not:"header curl-config netrc env" help:"print the claims of a JWT, not the token"`
 	Header       bool          `flag:"header" not:"id-token" help:"print an Authorization header, for curl -H @-"`
@@ -28,7 +28,7 @@ type tokenOptions struct {
 	Env          string        `flag:"env" empty:"refused" not:"header curl-config netrc" help:"print the command that sets this {VARIABLE} in a shell"`
 	Shell        string        `flag:"shell" values:"sh fish powershell" help:"the {SHELL} of --env: sh, fish, powershell"`
 	Mask         bool          `flag:"mask" help:"have the CI system mask the token in its log"`
-	DPoP         string        `flag:"dpop" not:"header curl-config netrc env inspect json challenge scope id-token" help:"print the headers of one request: {METHOD} URL"`
+	DPoP         string        `flag:"dpop" empty:"refused" not:"header curl-config netrc env inspect json challenge scope id-token" help:"print the headers of one request: {METHOD} URL"`
 	DPoPNonce    string        `flag:"dpop-nonce" help:"{NONCE} that the API requires"`
 	JSON         bool          `flag:"json" not:"header curl-config netrc env" help:"print JSON"`
 	Given        usage.Given

@@ -26,7 +26,7 @@ type createOptions struct {
 	usage.AllowFolderFlag
 	usage.ForceFlag
 	To          []string `flag:"to" empty:"refused" help:"deliver the key to a {DESTINATION}, see 'fob help destinations'; repeatable"`
-	Environment string   `flag:"env" help:"the key's {ENVIRONMENT}"`
+	Environment string   `flag:"env" empty:"refused" help:"the key's {ENVIRONMENT}"`
 	Count       int      `flag:"count" help:"create {N} keys"`
 	Yes         bool     `flag:"yes,y" help:"do not ask questions"`
 	Quiet       bool     `flag:"quiet,q" help:"do not print the key"`

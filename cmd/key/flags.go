@@ -20,9 +20,9 @@ import (
 
 type keyFlags struct {
 	Owner   string   `flag:"owner" help:"the key's {OWNER}: an application, team or customer"`
-	Scopes  []string `flag:"scope" help:"a {SCOPE} of the key, such as orders:read; repeatable"`
+	Scopes  []string `flag:"scope" empty:"refused" help:"a {SCOPE} of the key, such as orders:read; repeatable"`
 	Expires string   `flag:"expires" help:"{WHEN} it expires: 90d, 12h, 2027-01-31 or never"`
-	Rates   []string `flag:"rate" help:"rate limit: {COUNT/UNIT}, such as 100/s (s, min, h, d); repeatable"`
+	Rates   []string `flag:"rate" empty:"refused" help:"rate limit: {COUNT/UNIT}, such as 100/s (s, min, h, d); repeatable"`
 	Note    string   `flag:"note" help:"a {NOTE}: where the key is used, and for what"`
 	Meta    []string `flag:"meta" help:"metadata of your own: {NAME=VALUE}; repeatable"`
 	Given   usage.Given
@@ -33,13 +33,13 @@ func (f *keyFlags) apply(r *apikey.Record, now time.Time) error {
 		r.Owner = f.Owner
 	}
 	if f.Given("scope") {
-		r.Scopes = withoutEmpty(f.Scopes)
+		r.Scopes = slices.Clone(f.Scopes)
 	}
 	if f.Given("note") {
 		r.Note = f.Note
 	}
 	if f.Given("rate") {
-		r.Rate = strings.Join(withoutEmpty(f.Rates), " ")
+		r.Rate = strings.Join(f.Rates, " ")
 	}
 	if f.Given("expires") {
 		at, err := cli.ParseWhen(f.Expires, now)
@@ -62,11 +62,6 @@ func (f *keyFlags) apply(r *apikey.Record, now time.Time) error {
 		}
 	}
 	return nil
-}
-
-// withoutEmpty removes empty values: a flag with one means none.
-func withoutEmpty(values []string) []string {
-	return slices.DeleteFunc(slices.Clone(values), func(value string) bool { return value == "" })
 }
 
 type filterFlags struct {

@@ -23,7 +23,7 @@ import (
 type importOptions struct {
 	Owner       string   `flag:"owner" empty:"refused" help:"{OWNER} for lines without one"`
 	Environment string   `flag:"env" empty:"refused" help:"{ENVIRONMENT} for lines without one"`
-	Scopes      []string `flag:"scope" help:"{SCOPE} for lines without scopes; repeatable"`
+	Scopes      []string `flag:"scope" empty:"refused" help:"{SCOPE} for lines without scopes; repeatable"`
 	Map         []string `flag:"map" help:"{COLUMN=FIELD}: read a CSV column as this field; COLUMN= skips it; repeatable"`
 	Extra       bool     `flag:"extra-metadata" help:"import CSV columns with unknown names as metadata"`
 	DryRun      bool     `flag:"dry-run" help:"check all lines, and do nothing"`

@@ -10,6 +10,16 @@ import (
 	"github.com/fobcli/fob/internal/app/apptest"
 )
 
+// A variable that is not set must not widen what a key may do, or what is checked of it.
+func TestEmptyValuesAreRefused(t *testing.T) {
+	m := apptest.New(t, "")
+	for _, command := range []string{"create --owner x --rate", "create --owner x --scope", "create --owner x --env", "verify --scope", "import --scope"} {
+		args := strings.Fields(command)
+		_, _, err := run(m, "", append(args, "")...)
+		wantError(t, command, err, true, args[len(args)-1]+" is empty")
+	}
+}
+
 func TestImport(t *testing.T) {
 	digest := apikey.DigestOf("sk_live_of_another_system_1").String()
 	for _, test := range []struct {

@@ -259,7 +259,7 @@ func TestPush(t *testing.T) {
 
 func TestUpdate(t *testing.T) {
 	m := apptest.New(t, "")
-	_, id := create(t, m, "--scope", "a:read", "--note", "rack 1", "--meta", "team=a", "--meta", "floor=2", "--expires", "30d")
+	_, id := create(t, m, "--scope", "a:read", "--rate", "1/s", "--note", "rack 1", "--meta", "team=a", "--meta", "floor=2", "--expires", "30d")
 	for _, test := range []struct {
 		args []string
 		text string
@@ -269,14 +269,19 @@ func TestUpdate(t *testing.T) {
 		{[]string{"--expires", "soon"}, "soon"},
 		{[]string{"--scope", "a!"}, "scope"},
 		{[]string{"--to", "nowhere"}, "destination"},
+		{[]string{"--rate", ""}, "--rate is empty"},
+		{[]string{"--scope", ""}, "--scope is empty"},
+		{[]string{"--to", ""}, "--to is empty"},
+		{[]string{"--clear", ""}, "unknown flag \"\""},
+		{[]string{"--clear", "rate", "--rate", "1/s"}, "--rate and --clear rate cannot be combined"},
 	} {
 		_, _, err := run(m, "", append([]string{"update", id}, test.args...)...)
 		wantError(t, strings.Join(test.args, " "), err, true, test.text)
 	}
 	before := record(t, m, id)
-	stdout, _ := mustRun(t, m, "", "update", id, "--scope", "", "--meta", "team=", "--expires", "never", "--disabled", "--to", m.Dotenv("KEY"), "--json")
+	stdout, _ := mustRun(t, m, "", "update", id, "--clear", "scope", "--clear", "rate", "--meta", "team=", "--expires", "never", "--disabled", "--to", m.Dotenv("KEY"), "--json")
 	r := record(t, m, id)
-	if len(r.Scopes) > 0 || len(r.Metadata) != 1 || !r.ExpiresAt.IsZero() || !r.Disabled || len(r.Destinations) != 1 || r.Note != before.Note || r.Owner != before.Owner {
+	if len(r.Scopes) > 0 || r.Rate != "" || len(r.Metadata) != 1 || !r.ExpiresAt.IsZero() || !r.Disabled || len(r.Destinations) != 1 || r.Note != before.Note || r.Owner != before.Owner {
 		t.Errorf("%+v", r)
 	}
 	if m.Env() != "" {
@@ -286,7 +291,7 @@ func TestUpdate(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &out); err != nil || out.State != apikey.Disabled {
 		t.Errorf("%s: %v", stdout, err)
 	}
-	mustRun(t, m, "", "update", id, "--disabled=false", "--to", "")
+	mustRun(t, m, "", "update", id, "--disabled=false", "--clear", "to")
 	if r := record(t, m, id); r.Disabled || len(r.Destinations) > 0 {
 		t.Errorf("%+v", r)
 	}

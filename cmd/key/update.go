@@ -19,7 +19,8 @@ type updateOptions struct {
 	keyFlags
 	usage.AllowFolderFlag
 	usage.JSONFlag
-	To       []string `flag:"to" help:"replace the destinations by this {DESTINATION}; repeatable"`
+	To       []string `flag:"to" empty:"refused" help:"replace the destinations by this {DESTINATION}; repeatable"`
+	Clear    []string `flag:"clear" values:"rate scope to" help:"remove all values of {FLAG}: rate, scope or to; repeatable"`
 	Disabled bool     `flag:"disabled" help:"refuse the key; --disabled=false accepts it again"`
 }
 
@@ -28,8 +29,8 @@ func newUpdateCmd(a *app.App) *cobra.Command {
 		Use:   "update ID",
 		Short: "Change or disable an API key",
 		Long: `Change what the flags name in a key's record. --disabled refuses the key until
---disabled=false. --scope and --to replace all scopes and destinations, '' removes
-them; --meta NAME= removes a name. --to does not deliver the key: see 'fob key push'.`,
+--disabled=false. --scope, --rate and --to replace all values, --clear removes them;
+--meta NAME= removes a name. --to does not deliver the key: see 'fob key push'.`,
 		Example: `  fob key update 1OOivdDZfQCU --disabled
   fob key update 1OOivdDZfQCU --scope orders:read --scope orders:write
   fob key update 1OOivdDZfQCU --expires never`,
@@ -38,9 +39,16 @@ them; --meta NAME= removes a name. --to does not deliver the key: see 'fob key p
 }
 
 func runUpdate(ctx context.Context, a *app.App, args []string, opts updateOptions) error {
-	if !slices.ContainsFunc([]string{"owner", "scope", "expires", "rate", "note", "meta", "to", "disabled"}, opts.Given) {
+	if !slices.ContainsFunc([]string{"owner", "scope", "expires", "rate", "note", "meta", "to", "clear", "disabled"}, opts.Given) {
 		return cli.WithHint(cli.Usagef("nothing to change"), "see 'fob key update --help' for the flags")
 	}
+	for _, flag := range opts.Clear {
+		if opts.Given(flag) {
+			return cli.WithHint(cli.Usagef("--%s and --clear %s cannot be combined", flag, flag), "use only --%s to replace all values", flag)
+		}
+	}
+	given := opts.Given
+	opts.Given = func(flag string) bool { return given(flag) || slices.Contains(opts.Clear, flag) }
 	// Errors in the flags are reported before anything is opened.
 	draft := apikey.Record{Owner: "any", Environment: apikey.DefaultFormat.Environments[0]}
 	if err := opts.apply(&draft, a.Now()); err != nil {
@@ -52,11 +60,11 @@ func runUpdate(ctx context.Context, a *app.App, args []string, opts updateOption
 	if err := checkDraft(&draft, "update"); err != nil {
 		return err
 	}
-	dests, err := delivery.KeyDestinations(a, nil, withoutEmpty(opts.To), nil, draft.Environment)
+	dests, err := delivery.KeyDestinations(a, nil, opts.To, nil, draft.Environment)
 	if err != nil {
 		return err
 	}
-	if err := delivery.AllowFolders(ctx, a, withoutEmpty(opts.To), opts.AllowFolder, true); err != nil {
+	if err := delivery.AllowFolders(ctx, a, opts.To, opts.AllowFolder, true); err != nil {
 		return err
 	}
 	g, err := appkeys.Open(ctx, a, false)

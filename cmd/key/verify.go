@@ -16,7 +16,7 @@ import (
 
 type verifyOptions struct {
 	Environment string   `flag:"env" empty:"refused" help:"the {ENVIRONMENT} that the key must have"`
-	Scopes      []string `flag:"scope" help:"a {SCOPE} that the key must have; repeatable"`
+	Scopes      []string `flag:"scope" empty:"refused" help:"a {SCOPE} that the key must have; repeatable"`
 	JSON        bool     `flag:"json" help:"print JSON, also for a refused key"`
 }
 

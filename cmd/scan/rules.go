@@ -15,7 +15,7 @@ import (
 
 type rulesOptions struct {
 	Format string   `flag:"format" values:"gitleaks betterleaks trufflehog github" help:"{SCANNER}: gitleaks, betterleaks, trufflehog, github"`
-	Brands []string `flag:"brand" help:"add this {BRAND}; repeatable"`
+	Brands []string `flag:"brand" empty:"refused" help:"add this {BRAND}; repeatable"`
 }
 
 func NewRules(a *app.App) *cobra.Command {

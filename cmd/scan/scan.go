@@ -32,12 +32,12 @@ type scanOptions struct {
 	Staged     bool     `flag:"staged" not:"git" help:"scan what the next commit adds"`
 	Stdin      bool     `flag:"stdin" not:"git staged" help:"scan stdin"`
 	Unignored  bool     `flag:"gitignore" not:"git staged stdin" help:"skip the files that git ignores"`
-	Brands     []string `flag:"brand" help:"also find keys of this {BRAND}; repeatable"`
+	Brands     []string `flag:"brand" empty:"refused" help:"also find keys of this {BRAND}; repeatable"`
 	Format     string   `flag:"format" values:"text json sarif" help:"output {FORMAT}: text, json or sarif"`
 	NoRegistry bool     `flag:"no-registry" help:"do not look up which keys are live"`
 	Incomplete bool     `flag:"allow-incomplete" help:"succeed although something could not be scanned"`
 	Live       bool     `flag:"live" not:"no-registry" help:"exit with 3 only if a live key is found"`
-	Baseline   string   `flag:"baseline" help:"skip what is in {FILE}, an earlier JSON report"`
+	Baseline   string   `flag:"baseline" empty:"refused" help:"skip what is in {FILE}, an earlier JSON report"`
 }
 
 func New(a *app.App) *cobra.Command {

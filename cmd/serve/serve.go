@@ -35,9 +35,9 @@ type serveOptions struct {
 	Listen      string        `flag:"listen" empty:"refused" help:"{HOST:PORT}, unix:/PATH or systemd"`
 	Internal    string        `flag:"internal-listen" empty:"refused" help:"serve /metrics and /introspect on this {ADDRESS} only"`
 	PlainHTTP   bool          `flag:"plain-http" help:"allow plain HTTP on addresses that are not loopback"`
-	TLSCert     string        `flag:"tls-cert" not:"plain-http" help:"serve TLS with the certificate in this {FILE}"`
-	TLSKey      string        `flag:"tls-key" help:"the certificate's private key, in this {FILE}"`
-	Trusted     []string      `flag:"trusted-proxy" help:"trust proxies in this {NETWORK}; repeatable"`
+	TLSCert     string        `flag:"tls-cert" empty:"refused" not:"plain-http" help:"serve TLS with the certificate in this {FILE}"`
+	TLSKey      string        `flag:"tls-key" empty:"refused" help:"the certificate's private key, in this {FILE}"`
+	Trusted     []string      `flag:"trusted-proxy" empty:"refused" help:"trust proxies in this {NETWORK}; repeatable"`
 	Proxy       string        `flag:"proxy" values:"caddy envoy haproxy nginx traefik" help:"respond as this {PROXY} requires"`
 	PrintConfig string        `flag:"print-config" values:"caddy envoy haproxy nginx traefik" help:"print a configuration for {PROXY}: caddy, envoy, haproxy, nginx, traefik"`
 	MaxStale    time.Duration `flag:"max-stale" help:"refuse all keys after this {TIME} without the registry"`

@@ -24,7 +24,7 @@ const backupQuestion = "Passphrase of the backup:"
 
 type backupOptions struct {
 	File           string `flag:"output,o" required:"use --output FILE, or - for stdout" help:"write to {FILE}, or - for stdout"`
-	PassphraseFile string `flag:"passphrase-file" help:"read the backup's passphrase from a {FILE}"`
+	PassphraseFile string `flag:"passphrase-file" empty:"refused" help:"read the backup's passphrase from a {FILE}"`
 	Force          bool   `flag:"force" help:"overwrite an existing file"`
 }
 
@@ -96,7 +96,7 @@ func writeBackup(a *app.App, file []byte, opts backupOptions) error {
 }
 
 type restoreOptions struct {
-	PassphraseFile string `flag:"passphrase-file" help:"read the backup's passphrase from a {FILE}"`
+	PassphraseFile string `flag:"passphrase-file" empty:"refused" help:"read the backup's passphrase from a {FILE}"`
 	Storage        string `flag:"storage" values:"keyring file" help:"store everything in {STORAGE}: keyring or file"`
 	Force          bool   `flag:"force" help:"replace what this machine already has"`
 	DryRun         bool   `flag:"dry-run" help:"show what would be restored, and restore nothing"`

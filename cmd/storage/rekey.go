@@ -20,8 +20,8 @@ import (
 type rekeyOptions struct {
 	Storage        string `flag:"storage" values:"keyring file" help:"the {STORAGE}: keyring or file"`
 	Passphrase     bool   `flag:"passphrase" help:"new source: a passphrase that fob asks for"`
-	PassphraseFile string `flag:"passphrase-file" not:"passphrase" help:"new source: the passphrase in this {FILE}"`
-	KeyFile        string `flag:"key-file" not:"passphrase passphrase-file" help:"new source: the key in this {FILE}, created if absent"`
+	PassphraseFile string `flag:"passphrase-file" empty:"refused" not:"passphrase" help:"new source: the passphrase in this {FILE}"`
+	KeyFile        string `flag:"key-file" empty:"refused" not:"passphrase passphrase-file" help:"new source: the key in this {FILE}, created if absent"`
 	SealKeyStdin   bool   `flag:"seal-key-stdin" not:"passphrase passphrase-file key-file" help:"new source: FOB_SEAL_KEY, whose value is read from stdin"`
 	DryRun         bool   `flag:"dry-run" help:"show what would be done, and do nothing"`
 }

@@ -23,7 +23,7 @@ import (
 type Options struct {
 	Report string   `flag:"report" empty:"refused" help:"a scanner's report: {FILE}, or - for stdin"`
 	Output string   `flag:"output,o" empty:"refused" help:"write the report to {FILE} (default incident-TIME.md)"`
-	Brands []string `flag:"brand" help:"also replace keys of this {BRAND}; repeatable"`
+	Brands []string `flag:"brand" empty:"refused" help:"also replace keys of this {BRAND}; repeatable"`
 	As     []string `flag:"as" empty:"refused" help:"login for the platform: {[PLATFORM=]PROFILE}"`
 	Yes    bool     `flag:"yes,y" help:"do not ask about keys that are proven to be leaked"`
 	DryRun bool     `flag:"dry-run" help:"show what would be done, and do nothing"`
