@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -39,7 +40,7 @@ func reportError(ctx context.Context, a *app.App, err error) int {
 			if none, ok := errors.AsType[*config.SelectError](one); ok && len(none.Names) == 0 && records.WarnOfOrphans(ctx, a) {
 				hint = "run 'fob doctor' to list what is stored"
 			}
-			a.ShowError(one, hint)
+			a.ShowError(one, cmp.Or(records.HintUnknown(ctx, a, one), hint))
 		}
 	}
 	if ctx.Err() != nil {

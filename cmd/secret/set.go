@@ -15,6 +15,7 @@ import (
 	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/delivery"
+	"github.com/fobcli/fob/internal/records"
 	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/secret"
 	"github.com/fobcli/fob/internal/secretstore"
@@ -76,6 +77,11 @@ func runSet(ctx context.Context, a *app.App, args []string, opts setOptions) err
 	}
 	if opts.Keep {
 		return config.SaveSecret(cfg.Paths.Config, after)
+	}
+	if !known {
+		if err := records.CheckNew(ctx, a, records.Secret, opts.name, after.Storage); err != nil {
+			return err
+		}
 	}
 	value, err := readValue(ctx, a, "set", opts.name)
 	if err != nil {

@@ -15,13 +15,21 @@ import (
 	"github.com/fobcli/fob/internal/session"
 )
 
+// UnknownSecretError means that config.toml has no settings of a secret.
+type UnknownSecretError struct {
+	error
+	Name string
+}
+
+func (e *UnknownSecretError) Unwrap() error { return e.error }
+
 // KnownSecret returns the settings of a secret in config.toml.
 func KnownSecret(cfg *config.Config, name string) (config.Secret, error) {
 	s, known := cfg.Secrets[name]
 	if known {
 		return s, nil
 	}
-	err := cli.Usagef("unknown secret %q", name)
+	err := &UnknownSecretError{cli.Usagef("unknown secret %q", name), name}
 	if near := cli.Nearest(name, cfg.SecretNames()); near != "" {
 		return s, cli.WithHint(err, "did you mean '%s'?", near)
 	}

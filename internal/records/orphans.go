@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/fobcli/fob/internal/app"
@@ -121,6 +122,42 @@ func checkOrphans(ctx context.Context, a *app.App, storage string) error {
 		}
 	}
 	return err
+}
+
+// CheckNew returns an error if a new login or secret would replace a record that config.toml
+// does not name. One that cannot be read may be replaced.
+func CheckNew(ctx context.Context, a *app.App, kind Kind, name, storage string) error {
+	if a.Getenv("FOB_CONFIG") != "" {
+		return nil
+	}
+	all, _ := Orphans(ctx, a, storage) // a storage that fails stores nothing either
+	for _, r := range all {
+		if r.Kind != kind || r.Name != name {
+			continue
+		}
+		if _, err := r.Rebuild(ctx, a, false); err == nil {
+			return cli.WithHint(cli.Usagef("%s is stored in %q, but has no settings in config.toml", r.Label, storage), hintRebuild)
+		}
+	}
+	return nil
+}
+
+const hintRebuild = "run 'fob doctor --fix' to rebuild its settings from the record, or restore config.toml from a backup"
+
+// HintUnknown returns the hint for an unknown profile or secret that is stored without
+// settings in config.toml, or "".
+func HintUnknown(ctx context.Context, a *app.App, err error) string {
+	var unknown Record
+	if e, ok := errors.AsType[*config.SelectError](err); ok {
+		unknown = Record{Kind: Login, Name: e.Choice.Name}
+	} else if e, ok := errors.AsType[*app.UnknownSecretError](err); ok {
+		unknown = Record{Kind: Secret, Name: e.Name}
+	} else {
+		return ""
+	}
+	all, _ := Orphans(ctx, a)
+	isUnknown := func(r Record) bool { return r.Kind == unknown.Kind && r.Name == unknown.Name }
+	return cli.TextIf(slices.ContainsFunc(all, isUnknown), hintRebuild)
 }
 
 // WarnOfOrphans warns about stored records that config.toml does not name, and reports
