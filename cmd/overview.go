@@ -31,15 +31,16 @@ const firstSteps = `fob stores logins, API keys and secrets for scripts and mach
 
 `
 
-// overviewTimeout bounds the reading of files by fob without arguments. Later results are
-// omitted.
-const overviewTimeout = 300 * time.Millisecond
+// overviewTimeout bounds the reading of files by fob without arguments, and the counting of
+// keys. Later results are omitted. registryTimeout bounds the search for unfinished changes.
+const (
+	overviewTimeout = 300 * time.Millisecond
+	registryTimeout = 2 * time.Second
+)
 
 // runOverview prints the state and what to do next. It queries no servers, does not prompt,
 // and omits what cannot be read.
 func runOverview(ctx context.Context, a *app.App) error {
-	ctx, cancel := context.WithTimeout(ctx, overviewTimeout)
-	defer cancel()
 	out := a.StyleOf(a.Out)
 	cfg, err := a.Config()
 	if err != nil {
@@ -50,7 +51,9 @@ func runOverview(ctx context.Context, a *app.App) error {
 	if selected, ok := errors.AsType[*config.SelectError](err); ok && selected.Choice.Name != "" {
 		a.ShowError(err, a.Hint(err))
 	}
-	keys, resume := overviewKeys(ctx, a)
+	keys, resume := overviewKeys(ctx, a, overviewTimeout)
+	ctx, cancel := context.WithTimeout(ctx, overviewTimeout)
+	defer cancel()
 	empty := len(cfg.Profiles)+len(cfg.Secrets) == 0
 	if empty && (credstore.KeyringReachable(a.Getenv) != nil || !credstore.KeyringMayAsk(a.Getenv)) && records.WarnOfOrphans(ctx, a) {
 		return printNextStep(a, out, "fob doctor")
@@ -91,8 +94,8 @@ func printNextStep(a *app.App, out cli.Style, command string) error {
 }
 
 // overviewKeys returns the number of keys in this machine's registry, or "" without one, and
-// the command that finishes what was interrupted.
-func overviewKeys(ctx context.Context, a *app.App) (text, resume string) {
+// the command that finishes what was interrupted. It counts keys for a limited time.
+func overviewKeys(ctx context.Context, a *app.App, limit time.Duration) (text, resume string) {
 	dsn, _, err := appkeys.RegistryName(a)
 	switch {
 	case err != nil:
@@ -100,12 +103,18 @@ func overviewKeys(ctx context.Context, a *app.App) (text, resume string) {
 	case registry.IsShared(dsn):
 		return "in a shared registry", ""
 	}
-	counts, err := cli.Await(ctx, func() (appkeys.Counts, error) { return appkeys.Count(ctx, dsn, a.Now()) })
+	ctx, cancel := context.WithTimeout(ctx, registryTimeout)
+	defer cancel()
+	counts, err := cli.Await(ctx, func() (appkeys.Counts, error) { return appkeys.Count(ctx, dsn, a.Now(), limit) })
 	switch {
 	case errors.Is(err, apikey.ErrNoRegistry):
 		return "", ""
+	case err != nil && ctx.Err() != nil:
+		return "unavailable: the registry has not responded in time", "fob doctor"
 	case err != nil:
 		return "unavailable: the registry cannot be opened", "fob doctor"
+	case counts.Stopped:
+		text = fmt.Sprintf("not counted within %g s", limit.Seconds())
 	case counts.All > appkeys.MaxCounted:
 		text = fmt.Sprintf("more than %d", appkeys.MaxCounted)
 	default:

@@ -88,6 +88,10 @@ func TestOverview_Keys(t *testing.T) {
 	if stdout, _, err = runOverviewOf(a); err != nil || stdout != "API keys  2, 0 active, 2 revocations unfinished\n\nnext: fob key revoke --resume\n" {
 		t.Errorf("%v\n%s", err, stdout)
 	}
+	// Keys that are not counted in time hide nothing unfinished.
+	if text, resume := overviewKeys(t.Context(), a.App, 0); text != "not counted within 0 s, 2 revocations unfinished" || resume != "fob key revoke --resume" {
+		t.Errorf("%q, %q", text, resume)
+	}
 	a.Environ["FOB_REGISTRY"] = "postgres://db.example.com/fob"
 	if stdout, _, err = runOverviewOf(a); err != nil || !strings.HasPrefix(stdout, "API keys  in a shared registry\n") {
 		t.Errorf("%v\n%s", err, stdout)

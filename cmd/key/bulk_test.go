@@ -88,7 +88,7 @@ func TestRevoke_KilledBeforeTheRecords(t *testing.T) {
 	})
 	m.Notes = nil
 	dsn := "sqlite:" + filepath.Join(m.Home, "data", "registry.db")
-	if counts, err := appkeys.Count(t.Context(), dsn, m.Time); err != nil || counts.Pending != count {
+	if counts, err := appkeys.Count(t.Context(), dsn, m.Time, time.Minute); err != nil || counts.Pending != count {
 		t.Errorf("%+v, %v", counts, err)
 	}
 	if _, stderr := mustRun(t, m, "", "revoke", "--owner", "shop", "--yes"); !strings.Contains(stderr, "Added the audit entries of 502 revoked keys.") {

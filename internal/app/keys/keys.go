@@ -197,10 +197,13 @@ func spoolOf(ctx context.Context, a *app.App, g *keys.Registrar) (usage.Spool, e
 const MaxCounted = 10_000
 
 // Counts are the numbers of keys in a registry, up to MaxCounted.
-type Counts struct{ All, Active, Unfinished, Pending int }
+type Counts struct {
+	All, Active, Unfinished, Pending int
+	Stopped                          bool // the keys were not counted in time: All and Active are too low
+}
 
-// Count counts the keys of a registry.
-func Count(ctx context.Context, dsn string, now time.Time) (c Counts, err error) {
+// Count reads what is unfinished in a registry, then counts its keys for a limited time.
+func Count(ctx context.Context, dsn string, now time.Time, limit time.Duration) (c Counts, err error) {
 	r, err := registry.Open(ctx, dsn, apikey.ModeUse)
 	if err != nil {
 		return c, err
@@ -215,7 +218,12 @@ func Count(ctx context.Context, dsn string, now time.Time) (c Counts, err error)
 		return c, err
 	}
 	c.Unfinished, c.Pending = len(open), end.Pending
-	for record, err := range r.Keys(ctx, apikey.Filter{}) {
+	counting, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for record, err := range r.Keys(counting, apikey.Filter{}) {
+		if c.Stopped = counting.Err() != nil && ctx.Err() == nil; c.Stopped {
+			return c, nil
+		}
 		if err != nil {
 			return c, err
 		}
