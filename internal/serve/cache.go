@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"math"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -34,6 +35,7 @@ type cache struct {
 	unknown       atomic.Pointer[entry]  // returned for unknown ids; hashed with the current pepper
 	pepperStale   atomic.Bool            // whether the current pepper may have changed
 	pepperLoading atomic.Bool            // whether the current pepper is being queried
+	damaged       atomic.Pointer[string] // id whose lookup found damage; nil after one that did not
 
 	mu      sync.RWMutex
 	epoch   int64 // incremented whenever entries are dropped
@@ -97,6 +99,34 @@ func (c *cache) fresh() bool {
 	return last >= 0 && time.Since(c.started)-time.Duration(last) <= c.MaxStale
 }
 
+// readiness looks up again the key whose lookup found damage, because a server that is not
+// ready may get no other requests.
+func (c *cache) readiness(ctx context.Context) (status int, text string) {
+	if id := c.damaged.Load(); id != nil {
+		if lookup, done, err := c.acquireLookup(ctx); err == nil {
+			_, _ = c.read(lookup, *id)
+			done()
+		}
+	}
+	switch {
+	case !c.fresh():
+		return http.StatusServiceUnavailable, "the registry has not responded for too long"
+	case c.damaged.Load() != nil:
+		return http.StatusServiceUnavailable, "the registry is damaged: the log has the details"
+	}
+	return http.StatusOK, "ok"
+}
+
+func (c *cache) read(ctx context.Context, id string) (apikey.Record, error) {
+	r, err := c.Keys.Key(ctx, id)
+	if errors.Is(err, apikey.ErrDamaged) {
+		c.damaged.Store(&id)
+	} else if err == nil || errors.Is(err, apikey.ErrNotFound) {
+		c.damaged.Store(nil)
+	}
+	return r, err
+}
+
 func (c *cache) cached(id string) *entry {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -138,7 +168,7 @@ func (c *cache) load(ctx context.Context, id string) (*entry, error) {
 	epoch := c.epoch
 	c.mu.RUnlock()
 	c.metrics.lookups.Add(1)
-	r, err := c.Keys.Key(ctx, id)
+	r, err := c.read(ctx, id)
 	if errors.Is(err, apikey.ErrNotFound) || err == nil && r.Pepper == "" && c.RequirePepper {
 		return c.unknown.Load(), nil
 	}

@@ -149,9 +149,10 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, public, internal 
 		s.introspect(w, r)
 	case internal && path == "/metrics":
 		s.writeMetrics(w)
-	case path == "/readyz" && !s.cache.fresh():
-		writeText(w, http.StatusServiceUnavailable, "the registry has not responded for too long\n")
-	case path == "/healthz", path == "/readyz":
+	case path == "/readyz":
+		status, text := s.cache.readiness(r.Context())
+		writeText(w, status, text+"\n")
+	case path == "/healthz":
 		writeText(w, http.StatusOK, "ok\n")
 	default:
 		writeText(w, http.StatusNotFound, "not found: 'fob serve --help' lists the paths\n")

@@ -41,8 +41,24 @@ type fixture struct {
 // broken is a registry that fails on command.
 type broken struct {
 	apikey.Registry
-	mu   sync.Mutex
-	down bool
+	mu      sync.Mutex
+	down    bool
+	damaged bool // lookups of keys fail
+}
+
+func (b *broken) Key(ctx context.Context, id string) (apikey.Record, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.damaged {
+		return apikey.Record{}, fmt.Errorf("%w: disk image is malformed", apikey.ErrDamaged)
+	}
+	return b.Registry.Key(ctx, id)
+}
+
+func (b *broken) damage(damaged bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.damaged = damaged
 }
 
 func (b *broken) set(down bool) {
@@ -409,6 +425,23 @@ func TestRevokedInBulkIsRefusedBeforeTheRecordsAreComplete(t *testing.T) {
 	}
 	if n, err := f.Settle(t.Context()); n != keys.BatchSize || err != nil {
 		t.Error("the records were complete:", n, err)
+	}
+}
+
+func TestReadyz_DamagedRegistry(t *testing.T) {
+	f := newFixture(t, nil)
+	text, _ := f.key(t, draft)
+	f.keys.damage(true)
+	if r := f.bearer("/verify", text); r.StatusCode != 503 {
+		t.Fatal(r.StatusCode)
+	}
+	r := f.ask("GET", "/readyz")
+	if body, err := io.ReadAll(r.Body); r.StatusCode != 503 || string(body) != "the registry is damaged: the log has the details\n" {
+		t.Errorf("%d %q, %v", r.StatusCode, body, err)
+	}
+	f.keys.damage(false) // no other request is needed
+	if r := f.ask("GET", "/readyz"); r.StatusCode != 200 {
+		t.Error("not ready:", r.StatusCode)
 	}
 }
 
