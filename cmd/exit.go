@@ -68,7 +68,7 @@ func exitOf(err error) int {
 			credstore.ErrCorrupt, credstore.ErrNotWritten, credstore.ErrTooLarge, credstore.ErrNoKey, credstore.ErrKeyMissing, credstore.ErrKeyDamaged,
 			seal.ErrFormat, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered, atomicfile.ErrUnsafe, filelock.ErrUnwritable, syscall.ENOSPC, syscall.EROFS,
 		}},
-		{cli.ExitUsage, []error{apikey.ErrInsecure, config.ErrShared}},
+		{cli.ExitUsage, []error{apikey.ErrInsecure, config.ErrShared, credstore.ErrSameKey}},
 		{cli.ExitStorage, []error{apikey.ErrNoRegistry, apikey.ErrNewerSchema, apikey.ErrFull, apikey.ErrDamaged, apikey.ErrUnusable}},
 		{cli.ExitLockTimeout, []error{apikey.ErrBusy}},
 		{cli.ExitUsage, []error{session.ErrUnbound}},

@@ -34,7 +34,7 @@ func TestExitOf(t *testing.T) {
 		},
 		cli.ExitUsage: {
 			cli.Usagef("wrong"), &config.ParseError{}, &config.SelectError{}, &config.StorageError{}, &config.TrustError{}, &credstore.KeyError{},
-			&atomicfile.OthersError{}, config.ErrEditByHand, config.ErrShared, secretstore.ErrValue, apikey.ErrInsecure, session.ErrUnbound,
+			&atomicfile.OthersError{}, config.ErrEditByHand, config.ErrShared, credstore.ErrSameKey, secretstore.ErrValue, apikey.ErrInsecure, session.ErrUnbound,
 		},
 		cli.ExitFindings:      {cli.Findings("found"), &apikey.TamperedError{}},
 		cli.ExitLoginRequired: {session.ErrLoginRequired, cli.ForLogin(session.ErrLoginRequired, "work"), app.NewAgentError(&agent.Failure{Status: cli.ExitLoginRequired})},

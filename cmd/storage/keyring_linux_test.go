@@ -61,6 +61,11 @@ func TestRekey_NoKeyring(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	for _, name := range []string{"seal.key", "id"} {
+		if _, err := os.Stat(a.Home + "/data/" + name); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is left behind: %v", name, err)
+		}
+	}
 	if _, notes, err := a.Run(New, "check"); err != nil || notes != "work: not logged in.\nsecret/stripe: ok.\n" {
 		t.Errorf("%q, %v", notes, err)
 	}

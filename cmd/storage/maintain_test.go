@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/fobcli/fob/cmd/internal/cmdtest"
+	"github.com/fobcli/fob/internal/cli"
 	"github.com/fobcli/fob/internal/config"
 	"github.com/fobcli/fob/internal/credstore"
 	"github.com/fobcli/fob/internal/records"
@@ -124,6 +125,30 @@ func TestRekey_AfterAnInterruptedOne(t *testing.T) {
 	other := cmdtest.New(t, "", "FOB_HOME="+a.Home, "FOB_SEAL_KEY="+next)
 	if _, notes, err := other.Run(New, "check", "secret/stripe"); err != nil || notes != "secret/stripe: ok.\n" {
 		t.Errorf("%q, %v", notes, err)
+	}
+}
+
+func TestRekey_SameKey(t *testing.T) {
+	a := newApp(t)
+	a.In = strings.NewReader(strings.Repeat("07", 32)) // the one of newApp
+	if _, notes, err := a.Run(New, "rekey", "--seal-key-stdin"); !errors.Is(err, credstore.ErrSameKey) || notes != "" {
+		t.Errorf("%q, %v", notes, err)
+	}
+	if _, err := os.Stat(a.Home + "/data/previous/file"); !errors.Is(err, os.ErrNotExist) {
+		t.Error("the change has begun:", err)
+	}
+}
+
+func TestRekey_MissingFolder(t *testing.T) {
+	a := cmdtest.New(t, "", "FOB_SEAL_KEY=")
+	dir := filepath.Join(t.TempDir(), "stick")
+	for _, args := range [][]string{{"rekey", "--key-file", dir + "/fob.key"}, {"rekey", "--key-file", dir + "/fob.key", "--dry-run"}} {
+		if _, _, err := a.Run(New, args...); !cli.IsUsage(err) || !strings.Contains(cli.CarriedHint(err), "removable media") {
+			t.Errorf("%q: %v, hint %q", args, err, cli.CarriedHint(err))
+		}
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Error("fob created the folder:", err)
 	}
 }
 

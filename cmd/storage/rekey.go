@@ -121,7 +121,11 @@ func checkNextKey(a *app.App, cfg *config.Config, opts rekeyOptions) error {
 	case a.Getenv("FOB_SEAL_KEY") != "": // it takes precedence over the new source, so that no record could be opened
 		return overridesError("FOB_SEAL_KEY")
 	case opts.KeyFile != "":
-		return credstore.CheckKeyFile(opts.KeyFile, cfg.Paths.Data)
+		err := credstore.CheckKeyFile(opts.KeyFile, cfg.Paths.Data)
+		if dir := filepath.Dir(opts.KeyFile); err == nil && !app.PathExists(dir) {
+			err = cli.WithHint(cli.Usagef("the folder %q does not exist", dir), "check the path; if it is on removable media, attach that first; else create the folder")
+		}
+		return err
 	case a.Getenv("CREDENTIALS_DIRECTORY") != "" && cfg.KeyFile == "" && a.FileKey(cfg).Name != app.PassphraseSource:
 		return overridesError("CREDENTIALS_DIRECTORY")
 	case opts.PassphraseFile != "":

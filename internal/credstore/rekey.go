@@ -81,12 +81,18 @@ func (s *Store) Rekeying() (bool, error) {
 	return err == nil, err
 }
 
+// ErrSameKey reports a rekey to the current key.
+var ErrSameKey = errors.New("nothing was changed: this is the key in use")
+
 // BeginRekey seals the current key with the next one, so that the key source can then be
 // switched. Call Reseal for all records and EndRekey afterwards.
 func (s *Store) BeginRekey(ctx context.Context, next seal.Key) error {
 	present, err := s.writingKey(ctx)
 	if err != nil {
 		return err
+	}
+	if present.ID() == next.ID() {
+		return ErrSameKey
 	}
 	return writePrivate(s.previousPath(), next.Seal(s.previousContext(), present.Bytes()))
 }

@@ -28,6 +28,9 @@ func (s *Store) writingKey(ctx context.Context) (seal.Key, error) {
 	case errors.Is(err, ErrKeyMissing), errors.Is(err, ErrNoKey):
 		other := s.checkOthers(ctx, seal.NewKey())
 		if other == nil {
+			if err := s.items.set(ctx); err != nil { // a storage that is not there leaves no key behind
+				return key, err
+			}
 			break
 		}
 		if _, againErr := s.key(ctx, false); againErr != nil { // unless another process has just created it

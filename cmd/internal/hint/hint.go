@@ -129,6 +129,7 @@ func loginHint(err error, s subject) string {
 		cli.HintOn(seal.ErrFormat, s.restore()),
 		cli.HintOn(credstore.ErrCorrupt, s.restore()),
 		cli.HintOn(atomicfile.ErrUnsafe, "set its owner and mode so that no other user can read or change it (files 0600, folders 0700)"),
+		cli.HintOn(credstore.ErrSameKey, "use --key-file with a file that does not exist, and fob creates a new key; for another source of the same key, set key_file in config.toml, or FOB_SEAL_KEY"),
 		cli.HintOn(credstore.ErrUnusable, "check the permissions and the disk of fob's data folder, then try again"),
 		cli.HintOn(session.ErrLoginRequired, "run "+s.login("")),
 		cli.HintOn(ci.ErrUnknownPlace, "run it in a job of GitHub Actions or GitLab CI, or name the identity's source: "+s.setting("--identity env:CI_TOKEN")),

@@ -42,7 +42,7 @@ func hintedErrors() []error {
 		apikey.ErrNotFound, apikey.ErrNoRegistry, apikey.ErrNewerSchema, apikey.ErrFull, apikey.ErrDamaged, apikey.ErrUnusable, apikey.ErrBusy, apikey.ErrUnavailable,
 		keys.ErrNoPepper, keys.ErrRotated, keys.ErrRotating, keys.ErrTakenOver, keys.ErrStillUsed, keys.ErrNotDelivered, keys.ErrNotRotatable, keys.ErrRevoked,
 		apikey.ErrInsecure, credstore.ErrAbsent, credstore.ErrLocked, credstore.ErrTimeout, credstore.ErrNotWritten, credstore.ErrRefused, credstore.ErrTooLarge,
-		syscall.ENOSPC, syscall.EROFS, credstore.ErrNoKey, credstore.ErrKeyMissing, credstore.ErrKeyDamaged, &credstore.OtherKeyError{Name: "login/work"}, credstore.ErrCorrupt, credstore.ErrUnusable, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered, seal.ErrFormat, atomicfile.ErrUnsafe,
+		syscall.ENOSPC, syscall.EROFS, credstore.ErrNoKey, credstore.ErrKeyMissing, credstore.ErrKeyDamaged, &credstore.OtherKeyError{Name: "login/work"}, credstore.ErrCorrupt, credstore.ErrSameKey, credstore.ErrUnusable, seal.ErrWrongKey, seal.ErrWrongContext, seal.ErrTampered, seal.ErrFormat, atomicfile.ErrUnsafe,
 		session.ErrLoginRequired, session.ErrUnbound, session.ErrMoved, session.ErrReplaced, filelock.ErrTimeout, filelock.ErrUnwritable, sanitize.ErrUTF16, httpclient.ErrRedirect, jwt.ErrKey,
 		ci.ErrUnknownPlace, ci.ErrNotPermitted, ci.ErrAbsent, ci.ErrMalformed, ci.ErrAudience, ci.ErrCommand, loopback.ErrPortInUse, loopback.ErrOpenedTwice,
 		oauth.ErrNoClientKey, oauth.ErrRefused, oauth.ErrUnavailable, &discovery.OtherIssuerError{Named: "https://sso.example.com/"},
