@@ -20,7 +20,6 @@ import (
 	"github.com/fobcli/fob/internal/discovery"
 	"github.com/fobcli/fob/internal/httpclient"
 	"github.com/fobcli/fob/internal/oauth"
-	"github.com/fobcli/fob/internal/records"
 	"github.com/fobcli/fob/internal/sanitize"
 	"github.com/fobcli/fob/internal/session"
 )
@@ -210,15 +209,6 @@ func prepareLogin(ctx context.Context, a *app.App, p config.Profile, api *discov
 	s, err := chooseStorage(ctx, a, &p, opts.Profile.Storage != "")
 	if err != nil {
 		return nil, err
-	}
-	cfg, err := a.Config()
-	if err != nil {
-		return nil, err
-	}
-	if _, known := cfg.Profiles[p.Name]; !known {
-		if err := records.CheckNew(ctx, a, records.Login, p.Name, p.Storage); err != nil {
-			return nil, err
-		}
 	}
 	metadata, err := session.ServerMetadata(ctx, s.HTTP, p.WithProvider())
 	if err != nil {

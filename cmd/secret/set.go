@@ -79,7 +79,7 @@ func runSet(ctx context.Context, a *app.App, args []string, opts setOptions) err
 		return config.SaveSecret(cfg.Paths.Config, after)
 	}
 	if !known {
-		if err := records.CheckNew(ctx, a, records.Secret, opts.name, after.Storage); err != nil {
+		if err := records.CheckNewSecret(ctx, a, opts.name, after.Storage); err != nil {
 			return err
 		}
 	}

@@ -54,7 +54,8 @@ func runCheck(ctx context.Context, a *app.App, args []string, opts checkOptions)
 		return ctx.Err()
 	}
 	for _, storage := range config.Storages() {
-		failed = errors.Join(failed, finishRekey(ctx, a, storage, !opts.DryRun))
+		_, err := finishRekey(ctx, a, storage, !opts.DryRun)
+		failed = errors.Join(failed, err)
 	}
 	return errors.Join(failed, checkTemps(a, !opts.DryRun))
 }
@@ -93,24 +94,25 @@ func check(ctx context.Context, a *app.App, r records.Record, repair bool) error
 	return err
 }
 
-func finishRekey(ctx context.Context, a *app.App, storage string, repair bool) error {
+// finishRekey reports whether there was an interrupted change of the key.
+func finishRekey(ctx context.Context, a *app.App, storage string, repair bool) (bool, error) {
 	store, err := a.Store(storage)
 	if err != nil {
-		return err
+		return false, err
 	}
 	pending, err := store.Rekeying()
 	if err != nil || !pending {
-		return err
+		return false, err
 	}
 	if !repair {
 		a.Note("%s: an interrupted change of the key would be finished.", storage)
-		return nil
+		return true, nil
 	}
 	if err := records.FinishRekey(ctx, a, storage); err != nil {
-		return err
+		return true, err
 	}
 	a.Note("%s: an interrupted change of the key is finished.", storage)
-	return nil
+	return true, nil
 }
 
 func checkTemps(a *app.App, repair bool) error {

@@ -137,6 +137,11 @@ func TestRekey_SameKey(t *testing.T) {
 	if _, err := os.Stat(a.Home + "/data/previous/file"); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the change has begun:", err)
 	}
+	interruptRekey(t, a)
+	a.In = strings.NewReader(strings.Repeat("07", 32))
+	if _, notes, err := a.Run(New, "rekey", "--seal-key-stdin"); err != nil || notes != "file: an interrupted change of the key is finished.\n" {
+		t.Errorf("the same command again: %q, %v", notes, err)
+	}
 }
 
 func TestRekey_MissingFolder(t *testing.T) {

@@ -71,15 +71,10 @@ func runRekey(ctx context.Context, a *app.App, _ []string, opts rekeyOptions) er
 		return err
 	}
 	unused := opts.Storage == config.StorageFile && a.FileKey(cfg).IsUnused(cfg.Paths.Data)
+	finished := false
 	if !unused {
-		if err := finishRekey(ctx, a, opts.Storage, true); err != nil { // a previous, unfinished change
-			return err
-		}
-		store, err := a.Store(opts.Storage)
-		if err == nil {
-			err = store.Probe(ctx, 1) // without the storage or its key, the change could not be finished
-		}
-		if err != nil {
+		var err error
+		if finished, err = prepare(ctx, a, opts.Storage); err != nil {
 			return err
 		}
 	}
@@ -94,7 +89,11 @@ func runRekey(ctx context.Context, a *app.App, _ []string, opts rekeyOptions) er
 		}
 		return err
 	}
-	if err := records.Rekey(ctx, a, opts.Storage, next.key, next.commit); err != nil {
+	err = records.Rekey(ctx, a, opts.Storage, next.key, next.commit)
+	if finished && errors.Is(err, credstore.ErrSameKey) { // this command repeats the interrupted one
+		return next.after()
+	}
+	if err != nil {
 		return err
 	}
 	err = records.FinishRekey(ctx, a, opts.Storage)
@@ -106,6 +105,19 @@ func runRekey(ctx context.Context, a *app.App, _ []string, opts rekeyOptions) er
 	}
 	a.Note("Every record in %q is sealed under the new key. Source of the key: %s.", opts.Storage, next.source)
 	return nil
+}
+
+// prepare finishes an interrupted change of the key, and reports whether there was one. Without
+// the storage or its key, the next change could not be finished either.
+func prepare(ctx context.Context, a *app.App, storage string) (finished bool, err error) {
+	if finished, err = finishRekey(ctx, a, storage, true); err != nil {
+		return finished, err
+	}
+	store, err := a.Store(storage)
+	if err != nil {
+		return finished, err
+	}
+	return finished, store.Probe(ctx, 1)
 }
 
 // checkNextKey rejects impossible changes, before asking the user and creating files.

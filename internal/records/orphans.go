@@ -124,18 +124,18 @@ func checkOrphans(ctx context.Context, a *app.App, storage string) error {
 	return err
 }
 
-// CheckNew returns an error if a new login or secret would replace a record that config.toml
-// does not name. One that cannot be read may be replaced.
-func CheckNew(ctx context.Context, a *app.App, kind Kind, name, storage string) error {
+// CheckNewSecret returns an error if a new secret would replace one that config.toml does not
+// name. A record that cannot be read may be replaced.
+func CheckNewSecret(ctx context.Context, a *app.App, name, storage string) error {
 	if a.Getenv("FOB_CONFIG") != "" {
 		return nil
 	}
 	all, _ := Orphans(ctx, a, storage) // a storage that fails stores nothing either
 	for _, r := range all {
-		if r.Kind != kind || r.Name != name {
+		if r.Kind != Secret || r.Name != name {
 			continue
 		}
-		if _, err := r.Rebuild(ctx, a, false); err == nil {
+		if _, _, err := r.Rebuild(ctx, a); err == nil {
 			return cli.WithHint(cli.Usagef("%s is stored in %q, but has no settings in config.toml", r.Label, storage), hintRebuild)
 		}
 	}
