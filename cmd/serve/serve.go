@@ -3,7 +3,6 @@ package serve
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -179,9 +178,9 @@ func (s *service) readFiles(ctx context.Context) error {
 	if len(rules) == 0 && s.server.HasRules() { // the file may be missing, or half written
 		return errors.New("there are no rules any more: restart fob to serve without rules")
 	}
-	var pair tls.Certificate
+	serveCertificate := func() {}
 	if s.certificate != nil {
-		if pair, err = s.certificate.Read(); err != nil {
+		if serveCertificate, err = s.certificate.Read(); err != nil {
 			return err
 		}
 	}
@@ -189,9 +188,7 @@ func (s *service) readFiles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.certificate != nil {
-		s.certificate.Replace(pair)
-	}
+	serveCertificate()
 	if changed {
 		s.server.ForgetKeys()
 	}

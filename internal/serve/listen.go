@@ -116,15 +116,14 @@ func LoadCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, 
 const maxPEM = 1 << 20
 
 func (c *Certificate) load() error {
-	pair, err := c.Read()
+	pair, err := c.read()
 	if err == nil {
 		c.current, c.modifiedAt = &pair, c.modified()
 	}
 	return err
 }
 
-// Read returns the certificate in the files.
-func (c *Certificate) Read() (tls.Certificate, error) {
+func (c *Certificate) read() (tls.Certificate, error) {
 	chain, err := atomicfile.ReadRegular(c.certFile, maxPEM)
 	if err != nil {
 		return tls.Certificate{}, err
@@ -146,11 +145,14 @@ func (c *Certificate) modified() time.Time {
 	return latest
 }
 
-// Replace puts a certificate from Read into use.
-func (c *Certificate) Replace(pair tls.Certificate) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.current = &pair
+// Read reads the certificate in the files, which serve puts into use.
+func (c *Certificate) Read() (serve func(), err error) {
+	pair, err := c.read()
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.current = &pair
+	}, err
 }
 
 const checkInterval = time.Second
