@@ -62,7 +62,7 @@ func addFlags(c *cobra.Command, options reflect.Value) {
 			continue
 		}
 		name, short, _ := strings.Cut(field.Tag.Get("flag"), ",")
-		help := strings.NewReplacer("{", "`", "}", "`").Replace(field.Tag.Get("help"))
+		help := strings.ReplaceAll(strings.ReplaceAll(field.Tag.Get("help"), "{", "`"), "}", "`")
 		switch to := value.Addr().Interface().(type) {
 		case *Given:
 			*to = flags.Changed
