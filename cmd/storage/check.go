@@ -54,8 +54,7 @@ func runCheck(ctx context.Context, a *app.App, args []string, opts checkOptions)
 		return ctx.Err()
 	}
 	for _, storage := range config.Storages() {
-		_, err := finishRekey(ctx, a, storage, !opts.DryRun)
-		failed = errors.Join(failed, err)
+		failed = errors.Join(failed, finishRekey(ctx, a, storage, !opts.DryRun))
 	}
 	return errors.Join(failed, checkTemps(a, !opts.DryRun))
 }
@@ -94,25 +93,24 @@ func check(ctx context.Context, a *app.App, r records.Record, repair bool) error
 	return err
 }
 
-// finishRekey reports whether there was an interrupted change of the key.
-func finishRekey(ctx context.Context, a *app.App, storage string, repair bool) (bool, error) {
+func finishRekey(ctx context.Context, a *app.App, storage string, repair bool) error {
 	store, err := a.Store(storage)
 	if err != nil {
-		return false, err
+		return err
 	}
 	pending, err := store.Rekeying()
 	if err != nil || !pending {
-		return false, err
+		return err
 	}
 	if !repair {
 		a.Note("%s: an interrupted change of the key would be finished.", storage)
-		return true, nil
+		return nil
 	}
 	if err := records.FinishRekey(ctx, a, storage); err != nil {
-		return true, err
+		return err
 	}
 	a.Note("%s: an interrupted change of the key is finished.", storage)
-	return true, nil
+	return nil
 }
 
 func checkTemps(a *app.App, repair bool) error {

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -137,10 +138,31 @@ func TestRekey_SameKey(t *testing.T) {
 	if _, err := os.Stat(a.Home + "/data/previous/file"); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the change has begun:", err)
 	}
-	interruptRekey(t, a)
+	interruptRekey(t, a) // before it switched to another key
 	a.In = strings.NewReader(strings.Repeat("07", 32))
-	if _, notes, err := a.Run(New, "rekey", "--seal-key-stdin"); err != nil || notes != "file: an interrupted change of the key is finished.\n" {
-		t.Errorf("the same command again: %q, %v", notes, err)
+	if _, _, err := a.Run(New, "rekey", "--seal-key-stdin"); !errors.Is(err, credstore.ErrSameKey) {
+		t.Error("after an interrupted one:", err)
+	}
+}
+
+// After a rekey that was interrupted once the new key was in use, the same command finishes it.
+func TestRekey_Repeated(t *testing.T) {
+	a := newApp(t)
+	next, err := seal.KeyFromBytes(bytes.Repeat([]byte{0xcd}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := records.Rekey(t.Context(), a.App, config.StorageFile, next, func() error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Repeat("cd", 32)
+	again := cmdtest.New(t, "", "FOB_HOME="+a.Home, "FOB_SEAL_KEY="+text)
+	again.In = strings.NewReader(text)
+	if _, notes, err := again.Run(New, "rekey", "--seal-key-stdin"); err != nil || notes != "file: an interrupted change of the key is finished.\n" {
+		t.Fatalf("%q, %v", notes, err)
+	}
+	if _, notes, err := again.Run(New, "check", "secret/stripe"); err != nil || notes != "secret/stripe: ok.\n" {
+		t.Errorf("%q, %v", notes, err)
 	}
 }
 

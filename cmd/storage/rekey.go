@@ -71,10 +71,9 @@ func runRekey(ctx context.Context, a *app.App, _ []string, opts rekeyOptions) er
 		return err
 	}
 	unused := opts.Storage == config.StorageFile && a.FileKey(cfg).IsUnused(cfg.Paths.Data)
-	finished := false
+	switched := false
 	if !unused {
-		var err error
-		if finished, err = prepare(ctx, a, opts.Storage); err != nil {
+		if switched, err = prepare(ctx, a, opts.Storage); err != nil {
 			return err
 		}
 	}
@@ -90,7 +89,7 @@ func runRekey(ctx context.Context, a *app.App, _ []string, opts rekeyOptions) er
 		return err
 	}
 	err = records.Rekey(ctx, a, opts.Storage, next.key, next.commit)
-	if finished && errors.Is(err, credstore.ErrSameKey) { // this command repeats the interrupted one
+	if switched && errors.Is(err, credstore.ErrSameKey) { // this command repeats the interrupted one
 		return next.after()
 	}
 	if err != nil {
@@ -107,17 +106,19 @@ func runRekey(ctx context.Context, a *app.App, _ []string, opts rekeyOptions) er
 	return nil
 }
 
-// prepare finishes an interrupted change of the key, and reports whether there was one. Without
-// the storage or its key, the next change could not be finished either.
-func prepare(ctx context.Context, a *app.App, storage string) (finished bool, err error) {
-	if finished, err = finishRekey(ctx, a, storage, true); err != nil {
-		return finished, err
-	}
+// prepare finishes an interrupted change of the key, and reports whether that had already
+// switched to the present key. Without the storage or its key, the next change could not be
+// finished either.
+func prepare(ctx context.Context, a *app.App, storage string) (switched bool, err error) {
 	store, err := a.Store(storage)
 	if err != nil {
-		return finished, err
+		return false, err
 	}
-	return finished, store.Probe(ctx, 1)
+	switched = store.HasSwitched(ctx)
+	if err := finishRekey(ctx, a, storage, true); err != nil {
+		return switched, err
+	}
+	return switched, store.Probe(ctx, 1)
 }
 
 // checkNextKey rejects impossible changes, before asking the user and creating files.

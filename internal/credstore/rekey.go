@@ -81,6 +81,16 @@ func (s *Store) Rekeying() (bool, error) {
 	return err == nil, err
 }
 
+// HasSwitched reports whether an unfinished rekey has switched to the present key.
+func (s *Store) HasSwitched(ctx context.Context) bool {
+	key, err := s.key(ctx, false)
+	if err != nil {
+		return false
+	}
+	_, switched := s.previousKey(key)
+	return switched
+}
+
 // ErrSameKey reports a rekey to the current key.
 var ErrSameKey = errors.New("nothing was changed: this is the key in use")
 
