@@ -114,11 +114,11 @@ func checkOrphans(ctx context.Context, a *app.App, storage string) error {
 	all, err := Orphans(ctx, a, storage)
 	for _, r := range all {
 		if _, _, err := r.Rebuild(ctx, a); r.Kind != Peppers && (!isUnreadable(err) || errors.Is(err, seal.ErrWrongContext)) { // else its key is another one
-			hint := cmp.Or(cli.CarriedHint(err), "run 'fob doctor --fix' to rebuild them, or use the configuration that has them")
+			hint := cmp.Or(cli.CarriedHint(err), hintRebuild)
 			if errors.Is(err, credstore.ErrUnusable) {
 				return cli.WithHint(fmt.Errorf("%s: %w", r.Label, err), "%s", hint)
 			}
-			return cli.WithHint(cli.Usagef("%s is stored in %q, but has no settings in config.toml", r.Label, storage), "%s", hint)
+			return r.noSettingsError(hint)
 		}
 	}
 	return err
@@ -136,10 +136,14 @@ func CheckNewSecret(ctx context.Context, a *app.App, name, storage string) error
 			continue
 		}
 		if _, _, err := r.Rebuild(ctx, a); err == nil {
-			return cli.WithHint(cli.Usagef("%s is stored in %q, but has no settings in config.toml", r.Label, storage), hintRebuild)
+			return r.noSettingsError(hintRebuild)
 		}
 	}
 	return nil
+}
+
+func (r Record) noSettingsError(hint string) error {
+	return cli.WithHint(cli.Usagef("%s is stored in %q, but has no settings in config.toml", r.Label, r.Storage), "%s", hint)
 }
 
 const hintRebuild = "run 'fob doctor --fix' to rebuild its settings from the record, or restore config.toml from a backup"
