@@ -155,6 +155,21 @@ func (f *fixture) key(t testing.TB, like apikey.Record) (text, id string) {
 	return minted[0].Key.Reveal(), records[0].ID
 }
 
+// followedKey returns a key whose creation the server has seen: else a poll that sees it later
+// drops the key from memory.
+func (f *fixture) followedKey(t testing.TB, like apikey.Record) (text, id string) {
+	t.Helper()
+	epoch := func() int64 {
+		f.server.cache.mu.RLock()
+		defer f.server.cache.mu.RUnlock()
+		return f.server.cache.epoch
+	}
+	before := epoch()
+	text, id = f.key(t, like)
+	f.until(t, func() bool { return epoch() > before })
+	return text, id
+}
+
 // ask sends a request; each header is NAME: VALUE.
 func (f *fixture) ask(method, target string, headers ...string) *http.Response {
 	r := httptest.NewRequest(method, target, nil)
@@ -534,7 +549,7 @@ func TestVerify_Metadata(t *testing.T) {
 	} {
 		like := draft
 		like.Metadata = metadata
-		text, id := f.key(t, like)
+		text, id := f.followedKey(t, like)
 		r := f.bearer("/verify", text)
 		if got, found := r.Header["X-Fob-Metadata"]; r.StatusCode != 200 || !found || got[0] != want {
 			t.Errorf("%v: %d %q", metadata, r.StatusCode, got)
@@ -554,7 +569,7 @@ func TestG60Guessing(t *testing.T) {
 		o.Guesses = 10
 		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} // httptest's peer is 192.0.2.1
 	})
-	good, _ := f.key(t, draft)
+	good, _ := f.followedKey(t, draft)
 	if r := f.ask("GET", "/verify", "Authorization: Bearer "+good, "X-Forwarded-For: 198.51.100.7"); r.StatusCode != 200 {
 		t.Fatal(r.StatusCode)
 	}
