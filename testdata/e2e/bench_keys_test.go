@@ -149,7 +149,7 @@ func newFilled(t *table, size int) *filled {
 	return f
 }
 
-// fillRegistry adds keys that nobody has, in the order of their ids: ten times as fast as an
+// fillRegistry adds keys whose secrets are unknown, in the order of their ids: ten times as fast as an
 // import. Their ids are spread as random ones are.
 func fillRegistry(t testing.TB, path string, count int) {
 	t.Helper()

@@ -12,7 +12,7 @@ import (
 	"github.com/fobcli/fob/internal/apikey/registry/sqlite"
 )
 
-// The log has the records of keys, and whoever can read the index can lock it.
+// The log contains records of keys, and a user who can read the index can lock it.
 func TestOpen_LogAndIndexArePrivate(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0))
 	path := filepath.Join(t.TempDir(), "data", "registry.db")
