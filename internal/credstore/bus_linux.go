@@ -36,6 +36,9 @@ const (
 // maxMessage bounds a message from the bus: the paths of many thousand items.
 const maxMessage = 4 << 20
 
+// maxLine bounds a line of the authentication.
+const maxLine = 4 << 10
+
 // dialBus connects to the first Unix socket in an address that responds, as in
 // unix:path=/run/user/1000/bus;unix:abstract=/tmp/dbus,guid=5a.
 func dialBus(address string) (*bus, error) {
@@ -62,6 +65,9 @@ func (b *bus) authenticate() error {
 	user := hex.EncodeToString([]byte(strconv.Itoa(os.Geteuid())))
 	b.out = []byte("\x00AUTH EXTERNAL " + user + "\r\n")
 	for !bytes.HasSuffix(b.in, []byte("\r\n")) {
+		if len(b.in) > maxLine {
+			return errors.New("the D-Bus session bus responds with an endless line")
+		}
 		if err := b.read(len(b.in) + 1); err != nil {
 			return err
 		}

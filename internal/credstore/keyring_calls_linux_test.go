@@ -191,6 +191,21 @@ func TestKeyring_HostileResponses(t *testing.T) {
 	}
 }
 
+func TestBus_EndlessLine(t *testing.T) {
+	client, server := net.Pipe()
+	defer client.Close()
+	go func() { _, _ = io.Copy(io.Discard, server) }()
+	go func() {
+		for err := error(nil); err == nil; {
+			_, err = server.Write(make([]byte, 1<<10))
+		}
+	}()
+	b := &bus{Conn: client}
+	if err := b.authenticate(); err == nil || !strings.Contains(err.Error(), "endless line") || len(b.in) > 4*maxLine {
+		t.Errorf("%d bytes, %v", len(b.in), err)
+	}
+}
+
 // The bus delivers replies only from who was called, but calls from every program.
 func TestKeyring_CallsAreNotReplies(t *testing.T) {
 	f := startSecretService(t)
